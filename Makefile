@@ -1,0 +1,51 @@
+# A machine with Python and make is enough: every target makes .venv and installs what
+# it needs into it, once, until pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+# Two processes of one thread each: torch's own threads gain less on small tests.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
+
+.NOTPARALLEL: # pip installs one thing at a time
+.PHONY: help book test check format clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+book: .venv/.book ## execute the notebooks, build the book: book/_build/html/index.html
+	@.venv/bin/python book/build.py
+
+test: .venv/.dev ## style and quick tests, minutes
+	@$(RUN) ruff format --check --output-format concise . && $(RUN) ruff check .
+	@$(PYTEST)
+
+check: .venv/.dev book ## slower tests: learning, building, the book in a browser
+	@$(PYTEST) -m check -rs
+
+format: .venv/.dev ## mend style, strip outputs from notebooks
+	@$(RUN) ruff check --fix . ; $(RUN) ruff format .
+	@$(RUN) nbstripout notebooks/*.ipynb
+
+clean: ## remove what was generated, .venv too; runs/ stays
+	rm -rf .venv book/_build book/_stage .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON): must be Python 3.11 or newer (found:" \
+	    "$$($(PYTHON) --version 2>&1 | head -1)); name one: make PYTHON=python3.12 [python]" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	  echo "error: .venv: must be created (found: see above);" \
+	    "on Debian and Ubuntu: apt-get install python3-venv [venv]" >&2; exit 1; }
+	@touch $@
+
+.venv/.book: .venv/.python pyproject.toml constraints.txt
+	@echo "installing into .venv what the book needs, minutes"
+	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book]'
+	@touch $@
+
+.venv/.dev: .venv/.python pyproject.toml constraints.txt
+	@echo "installing into .venv what book and tests need, minutes"
+	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@touch $@ .venv/.book

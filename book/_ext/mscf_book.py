@@ -1,0 +1,207 @@
+"""What this book needs beside Jupyter Book.
+
+- The repository's address, and with it every edit, issue and launch button, comes from
+  ``GITHUB_REPOSITORY``, so that a fork's book points to the fork. Without it (a build
+  at home) there are none of these buttons.
+- ``{res}`` writes a number of a result file, linked to that file; ``{pycode}`` shows
+  the code of one class or function as it is in the package.
+- Pages load nothing from another host and raise no script error.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.addnodes import download_reference
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.directives.code import CodeBlock
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+
+logger = logging.getLogger(__name__)
+
+# What MathJax loads for TeX in, HTML out: 3 MB of the 9 MB that its package copies.
+MATHJAX = ("tex-chtml.js", "input/tex", "output/chtml")
+
+
+class ResultRole(SphinxRole):
+    """``{res}`FILE:KEY|FORMAT``` writes one value of a JSON file under ``results/``.
+
+    KEY is dotted (a number counts in a list), FORMAT is Python's, such as ``.2f`` or
+    ``.1%``, and may be left out. An unknown file or key is a warning, which ends the
+    build.
+    """
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The value as a link that downloads its file."""
+        place, _, form = self.text.partition("|")
+        file, _, key = place.partition(":")
+        try:
+            value = find_value(Path(self.env.srcdir, "results", file), key)
+            text = format(value, form)
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            reason = error.args[-1] if isinstance(error, LookupError) else error
+            logger.warning(
+                "{res}`%s`: %s", self.text, reason, location=self.get_location()
+            )
+            return [nodes.problematic(self.rawtext, self.rawtext)], []
+        link = download_reference(
+            self.rawtext, text, reftarget=f"/results/{file}", refdoc=self.env.docname
+        )
+        return [link], []
+
+
+def find_value(file: Path, key: str) -> float | str:
+    """The value under a dotted key of a JSON file.
+
+    Raises:
+        LookupError: there is no such key.
+        TypeError: what stands there is no number and no text.
+    """
+    value = json.loads(file.read_text(encoding="utf-8"))
+    for part in key.split("."):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (LookupError, TypeError, ValueError):
+            there = list(value) if isinstance(value, dict) else type(value).__name__
+            raise LookupError(f"no {part!r} of {key!r}; there is {there}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError(f"{key!r} must be a number or a text, found {value!r}")
+    return value
+
+
+class CodeDirective(CodeBlock):
+    """``{pycode} mscf.models.context.SpatialContext.forward`` shows that code.
+
+    Takes the options of ``code-block``. The file is read, not imported: a page needs
+    no torch, and it is built anew when the file changes.
+    """
+
+    required_arguments = 1
+    optional_arguments = 0
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        """A code block of the object's lines, from the margin."""
+        name = self.arguments[0]
+        try:
+            file, code = find_code(name)
+        except LookupError as error:
+            logger.warning("{pycode} %s: %s", name, error, location=self.get_location())
+            return []
+        self.env.note_dependency(str(file))
+        self.content = StringList(code.splitlines(), source=str(file))
+        self.arguments = ["python"]
+        return super().run()
+
+
+def find_code(name: str) -> tuple[Path, str]:
+    """The file of a dotted name and the object's code in it, from the margin.
+
+    Raises:
+        LookupError: no such module, or nothing of that name is defined in it.
+    """
+    parts = name.split(".")
+    spec, depth = find_spec(parts[0]), 1
+    if spec is None:
+        raise LookupError(f"there is no module {parts[0]}")
+    while spec.submodule_search_locations and depth < len(parts):
+        inner = find_spec(".".join(parts[: depth + 1]))
+        if inner is None:
+            break
+        spec, depth = inner, depth + 1
+    file = Path(spec.origin)
+    source = file.read_text(encoding="utf-8")
+    scope: ast.AST = ast.parse(source)
+    for part in parts[depth:]:
+        inside = [n for n in ast.iter_child_nodes(scope) if part == defined_name(n)]
+        if not inside:
+            raise LookupError(f"{file.name} defines no {part}")
+        scope = inside[-1]
+    if isinstance(scope, ast.Module):
+        return file, source
+    decorators = getattr(scope, "decorator_list", [])
+    first = min([scope.lineno, *(d.lineno for d in decorators)])
+    lines = source.splitlines()[first - 1 : scope.end_lineno]
+    return file, textwrap.dedent("\n".join(lines))
+
+
+def defined_name(node: ast.AST) -> str | None:
+    """What a class, a function or a plain assignment defines."""
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        return target.id if isinstance(target, ast.Name) else None
+    return getattr(node, "name", None)
+
+
+def set_address(_app: Sphinx, config: Config) -> None:
+    """Buttons and canonical addresses of the repository that builds this book."""
+    options = config.html_theme_options
+    options["navbar_persistent"] = []  # else a second search field, above the page
+    repository = os.environ.get("GITHUB_REPOSITORY", "")
+    options["repository_url"] = f"https://github.com/{repository}" if repository else ""
+    if not repository:
+        config.suppress_warnings = [*config.suppress_warnings, "sitemap.configuration"]
+        return
+    options["repository_branch"] = "main"
+    for button in ("repository", "edit_page", "issues"):
+        options[f"use_{button}_button"] = True
+    options["launch_buttons"] = {
+        "notebook_interface": "jupyterlab",
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    }
+    owner, name = repository.split("/")
+    config.html_baseurl = config.ogp_site_url = f"https://{owner}.github.io/{name}/"
+
+
+def set_mode(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object
+) -> None:
+    """Starts in the reader's colours; with no mode at all the theme raises an error."""
+    context["default_mode"] = "auto"
+
+
+def silence_thebe(app: Sphinx) -> None:
+    """Takes away thebe, which Jupyter Book loads always and this book never uses.
+
+    It writes its address twice, a script error, and a configuration into every page.
+    """
+    for listeners in app.events.listeners.values():
+        ours = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
+        listeners[:] = ours
+    styles = app.registry.css_files
+    styles[:] = [style for style in styles if style[0] != "sphinx-thebe.css"]
+
+
+def prune_mathjax(app: Sphinx, _error: Exception | None) -> None:
+    """Leaves only what the pages load of the MathJax that another extension copied."""
+    folder = Path(app.outdir, "_static", "mathjax")
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    for file in files:
+        if not file.relative_to(folder).as_posix().startswith(MATHJAX):
+            file.unlink()
+    for place in folder.iterdir() if folder.is_dir() else ():
+        if place.is_dir() and not any(file.is_file() for file in place.rglob("*")):
+            shutil.rmtree(place)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx, after Jupyter Book's own extensions."""
+    silence_thebe(app)
+    app.add_role("res", ResultRole())
+    app.add_directive("pycode", CodeDirective)
+    app.connect("config-inited", set_address)
+    app.connect("html-page-context", set_mode)
+    app.connect("build-finished", prune_mathjax, priority=900)  # after who copies it
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

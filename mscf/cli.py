@@ -1,0 +1,101 @@
+"""The command ``mscf``: arguments in, one library call, one line when it fails."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option  # noqa: F401
+
+from mscf.errors import MscfError
+from mscf.models import METHODS
+
+app = typer.Typer(
+    help="Multi-scale fine-grained context for liver tumours (PAKDD 2020), replicated.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Verbose = Annotated[bool, Option("--verbose", help="show the traceback of an error")]
+
+
+@contextmanager
+def one_line_errors(verbose: bool = False) -> Iterator[None]:
+    """Turns a known failure into one line on stderr and its class's exit code."""
+    try:
+        yield
+    except MscfError as error:
+        if verbose:
+            traceback.print_exc()
+        for finding in error.findings:
+            print(f"error: {finding}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+@app.command()
+def methods() -> None:
+    """List the networks: key, title, reference, parameters."""
+    from mscf.models import build  # --help must not wait for torch
+
+    print(f"{'key':16}{'title':16}{'parameters':>12}  reference")
+    for key, method in METHODS.items():
+        parameters = sum(p.numel() for p in build(key).parameters())
+        print(f"{key:16}{method.title:16}{parameters:>12,}  {method.reference}")
+
+
+@app.command()
+def train(
+    data: Annotated[Path, Option(help="folder of a prepared store")],
+    out: Annotated[Path, Option(help="folder of the run")],
+    method: Annotated[str, Option(help="a key of `mscf methods`")] = "mscf",
+    epochs: Annotated[int, Option(help="at most")] = 400,
+    batch_size: Annotated[int, Option(help="slices a step")] = 8,
+    learning_rate: Annotated[float, Option(help="Adam's, at the start")] = 2e-4,
+    image_size: Annotated[
+        int | None, Option(help="pixels; must be the store's", show_default="store's")
+    ] = None,
+    split: Annotated[str, Option(help="patient, or slice as in the paper")] = "patient",
+    fold: Annotated[int, Option(help="which fifth tests")] = 0,
+    seed: Annotated[int, Option(help="weights, order, augmentation, split")] = 0,
+    window: Annotated[tuple[float, float], Option(help="HU, low and high")] = (
+        -40.0,
+        160.0,
+    ),
+    slices: Annotated[str, Option(help="tumour, or all that the store has")] = "tumour",
+    augment: Annotated[bool, Option(help="CE-Net's augmentation")] = True,
+    pretrained: Annotated[
+        bool, Option(help="ImageNet weights where they can be had")
+    ] = True,
+    log_odds_bias: Annotated[
+        bool, Option(help="start the last bias at the tumour's log-odds")
+    ] = False,
+    gpus: Annotated[
+        int | None, Option(help="0: the CPU", show_default="one if there is one")
+    ] = None,
+    precision: Annotated[str, Option(help="auto, float32 or bf16")] = "auto",
+    workers: Annotated[
+        int | None, Option(help="loading processes", show_default="0 on a CPU")
+    ] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="go on with the run in OUT")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train one method on a prepared store and evaluate it on the fold left out."""
+    chosen = {k: v for k, v in locals().items() if k != "verbose"}
+    from mscf.training.loop import train as run_training
+    from mscf.training.settings import TrainSettings
+
+    with one_line_errors(verbose):
+        run_training(TrainSettings(**chosen))
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app()

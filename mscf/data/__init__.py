@@ -1,0 +1,1 @@
+"""From volumes to batches: cases, volumes, store, splits, augmentation, phantoms."""

@@ -1,0 +1,215 @@
+"""Which CT studies a folder holds, in the layouts of MSD and of LiTS.
+
+- MSD Task03_Liver: ``imagesTr``, ``labelsTr`` and ``dataset.json``, which names pairs.
+- LiTS: ``volume-N.nii`` with ``segmentation-N.nii``, also in folders below.
+
+Files end in ``.nii`` or ``.nii.gz``. Who is who stands in ``patients.csv`` beside them
+(``case, patient, spacing_known``); without it every case is a patient of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from mscf.errors import Finding, InputError, raise_all, warn
+
+SUFFIXES = (".nii", ".nii.gz")
+TRUE_OR_FALSE = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One CT study: its image, its labels if it has any, and whose it is.
+
+    Where ``spacing_known`` is false no millimetre may be read from the file.
+    """
+
+    name: str
+    image: Path
+    label: Path | None
+    patient: str
+    spacing_known: bool = True
+
+
+def find_cases(folder: Path | str, labels: bool = True) -> list[Case]:
+    """The cases of a folder in the order of their numbers.
+
+    With ``labels`` every image must have its labels, as training needs.
+
+    Raises:
+        InputError: no folder, nothing in it, half a pair, two files of one case, a
+            table that does not fit.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "no such folder"
+        raise InputError(folder, "must be a folder of volumes", found, "folder-missing")
+    if (folder / "dataset.json").is_file():
+        cases = listed_cases(folder)
+    elif (folder / "imagesTr").is_dir():
+        images = by_name(volumes_in(folder / "imagesTr"))
+        cases = paired(images, by_name(volumes_in(folder / "labelsTr")))
+    else:
+        images, segmentations = lits_files(folder)
+        cases = paired(images, segmentations)
+    if not cases:
+        raise InputError(
+            folder, "must hold volumes as imagesTr/*.nii.gz or volume-N.nii",
+            "none", "folder-missing", "see the page on data for the layouts",
+        )  # fmt: skip
+    if labels:
+        raise_all(half_pair(c.image, "its labels") for c in cases if c.label is None)
+    return with_patients(sorted(cases, key=lambda case: natural(case.name)), folder)
+
+
+def listed_cases(folder: Path) -> list[Case]:
+    """The pairs that ``dataset.json`` names; it decides what belongs to the set."""
+    table = folder / "dataset.json"
+    try:
+        entries = json.loads(table.read_text(encoding="utf-8"))["training"]
+        images = [folder / entry["image"] for entry in entries]
+        labels = [folder / entry["label"] for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            table, "must list pairs of image and label under 'training'",
+            f"{type(error).__name__}: {error}", "dataset-json",
+        ) from error  # fmt: skip
+    inside = folder.resolve()
+    for path in (*images, *labels):
+        if not path.resolve().is_relative_to(inside):
+            raise InputError(
+                table, "must name files of its own folder", path, "dataset-json"
+            )
+    raise_all(
+        InputError(
+            path, "must be there, dataset.json names it", "no file", "pair-incomplete"
+        )
+        for path in (*images, *labels)
+        if not path.is_file()
+    )
+    for path in sorted({*volumes_in(folder / "imagesTr")} - {*images}):
+        warn(
+            Finding(
+                str(path),
+                "is not named by dataset.json",
+                "a file",
+                "not-listed",
+                "it is left out",
+            )
+        )
+    names = by_name(images)
+    return [
+        Case(name, image, label, name)
+        for (name, image), label in zip(names.items(), labels, strict=True)
+    ]
+
+
+def volumes_in(folder: Path) -> list[Path]:
+    """The NIfTI files of a folder, hidden ones (of other systems) not."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+    )
+
+
+def lits_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Volumes and segmentations of LiTS's layout under the volume's name."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if re.fullmatch(r"(volume|segmentation)-\d+\.nii(\.gz)?", path.name)
+    )
+    kinds = {
+        kind: by_name(path for path in files if path.name.startswith(kind))
+        for kind in ("volume", "segmentation")
+    }
+    segmentations = {
+        name.replace("segmentation", "volume"): path
+        for name, path in kinds["segmentation"].items()
+    }
+    return kinds["volume"], segmentations
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths under their names without suffix; no two may be the same.
+
+    Upper and lower case are the same name, as they are on some file systems.
+    """
+    names: dict[str, Path] = {}
+    seen: dict[str, Path] = {}
+    for path in paths:
+        name = re.sub(r"\.nii(\.gz)?$", "", path.name)
+        other = seen.setdefault(name.lower(), path)
+        if other != path or name in names:
+            raise InputError(
+                path, "must be the only file of its case", other, "case-duplicate",
+                "remove one of the two",
+            )  # fmt: skip
+        names[name] = path
+    return names
+
+
+def paired(images: dict[str, Path], labels: dict[str, Path]) -> list[Case]:
+    """Cases of images with the labels of the same name, where there are any."""
+    raise_all(
+        half_pair(labels[name], "its image") for name in labels.keys() - images.keys()
+    )
+    return [Case(n, image, labels.get(n), n) for n, image in images.items()]
+
+
+def half_pair(path: Path, other: str) -> InputError:
+    """The error of a file whose counterpart is missing."""
+    return InputError(path, f"must come with {other}", "it alone", "pair-incomplete")
+
+
+def with_patients(cases: list[Case], folder: Path) -> list[Case]:
+    """The cases with the persons of ``patients.csv``, or each with its own."""
+    table = folder / "patients.csv"
+    if not table.is_file():
+        warn(
+            Finding(
+                str(table),
+                "tells which cases are of one person",
+                "no file",
+                "patients-table",
+                "each case counts as a patient of its own",
+            )
+        )
+        return cases
+    try:
+        rows = pd.read_csv(table, dtype="str", keep_default_na=False)
+        known = [TRUE_OR_FALSE[cell.lower()] for cell in rows["spacing_known"]]
+        persons = dict(
+            zip(rows["case"], zip(rows["patient"], known, strict=True), strict=True)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            table, "must have the columns case, patient, spacing_known (true or false)",
+            f"{type(error).__name__}: {error}", "patients-table",
+        ) from error  # fmt: skip
+    missing = [case.name for case in cases if not persons.get(case.name, ("",))[0]]
+    if missing or len(persons) != len(rows):
+        found = ", ".join(missing[:3]) + " missing" if missing else "a case twice"
+        raise InputError(
+            table, "must name every case once with its patient", found, "patients-table"
+        )
+    return [
+        replace(
+            case, patient=persons[case.name][0], spacing_known=persons[case.name][1]
+        )
+        for case in cases
+    ]
+
+
+def natural(name: str) -> list:
+    """A sorting key that puts ``liver_2`` before ``liver_10``."""
+    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]

@@ -1,0 +1,12 @@
+"""Synthetic abdominal CT, deterministic by seed: `phantom` and `make_phantoms`.
+
+`generate` paints a body in HU from distances in mm (`space`, `patient`, `phase`,
+`scene`): `wall`, `bowel`, `kidneys`, `organs`, `great_vessels`, `liver` (its vessels
+from `tree`), `lesions`, `chest` and `bones`, in that order; `imaging` scans it and
+`files` writes it in MSD's layout.
+"""
+
+from mscf.data.phantom.files import make_phantoms
+from mscf.data.phantom.generate import Phantom, phantom
+
+__all__ = ["Phantom", "make_phantoms", "phantom"]

@@ -1,0 +1,178 @@
+"""Phantoms on disk: MSD's Task03_Liver layout with a table of patients."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from tqdm import tqdm
+
+from mscf.data.phantom.generate import Phantom, patient_of, phantom
+from mscf.data.phantom.lesions import HABITS
+from mscf.errors import SettingsError
+from mscf.replacing import replacing
+
+VERSION = 2  # of the generator; raise it when equal settings give other bytes
+
+
+def make_phantoms(
+    out: Path,
+    cases: int = 8,
+    seed: int = 0,
+    size: int = 256,
+    processes: int | None = None,
+    lesions: str = "all",
+) -> Path:
+    """Writes ``liver_0`` to ``liver_N`` into a new folder ``out`` and returns it.
+
+    Equal settings give equal bytes, whatever the number of ``processes`` (default:
+    one a core). ``lesions`` is "all" (4 to 72 mm, none to six a case, some brighter
+    than the liver) or "large" (15 to 72 mm, all darker). A folder that holds these
+    very phantoms is left as it is.
+
+    Raises:
+        SettingsError: a setting out of range, or ``out`` holds something else.
+    """
+    out = Path(out)
+    settings = {
+        "generator": VERSION,
+        "cases": cases,
+        "seed": seed,
+        "size": size,
+        "lesions": lesions,
+    }
+    check(settings)
+    if finished(out, settings):
+        return out
+    cores = len(os.sched_getaffinity(0)) if processes is None else processes
+    with whole_folder(out) as folder:
+        for kind in ("imagesTr", "labelsTr"):
+            (folder / kind).mkdir()
+        jobs = [(folder, case, seed, size, lesions) for case in range(cases)]
+        for _ in tqdm(
+            run(jobs, min(cores, cases)), total=cases, desc="phantoms", disable=None
+        ):
+            pass
+        write_tables(folder, settings)
+    return out
+
+
+def check(settings: dict) -> None:
+    """Refuses settings before any work is done."""
+    if settings["lesions"] not in HABITS:
+        raise SettingsError(
+            "lesions",
+            f"must be one of {', '.join(HABITS)}",
+            settings["lesions"],
+            "lesions",
+        )
+    for name, low in (("cases", 1), ("seed", 0), ("size", 64)):
+        if settings[name] < low:
+            raise SettingsError(name, f"must be at least {low}", settings[name], name)
+
+
+def finished(out: Path, settings: dict) -> bool:
+    """Whether ``out`` holds these phantoms; anything else in it is an error."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    found = None
+    if (out / "dataset.json").is_file():
+        found = json.loads((out / "dataset.json").read_text()).get("phantom")
+    if found == settings:
+        return True
+    raise SettingsError(
+        out,
+        f"must be a new folder or hold the phantoms {settings}",
+        found or "other files",
+        "out",
+        "choose another folder or delete this one",
+    )
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder that takes its name only when the block ends well."""
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)  # an interrupted earlier attempt
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def run(jobs: list[tuple], processes: int) -> Iterator[None]:
+    """Writes the cases, in this process or in several."""
+    if processes <= 1:
+        yield from (write_case(*job) for job in jobs)
+        return
+    # Not a fork: the caller may have threads (torch), which a fork would break.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        for future in as_completed([pool.submit(write_case, *job) for job in jobs]):
+            yield future.result()
+
+
+def write_case(folder: Path, case: int, seed: int, size: int, lesions: str) -> None:
+    """One image and its labels in the orientation that the scan is stored in."""
+    made = phantom(case, seed, size, lesions)
+    for kind, voxels in (("imagesTr", made.hu), ("labelsTr", made.labels)):
+        image = stored(made, voxels)
+        # gzip keeps the time of writing unless told otherwise.
+        packed = gzip.compress(image.to_bytes(), compresslevel=3, mtime=0)
+        with replacing(folder / kind / f"liver_{case}.nii.gz", text=False) as file:
+            file.write(packed)
+
+
+def stored(made: Phantom, voxels: np.ndarray) -> nib.Nifti1Image:
+    """The voxels in the file's own axis order, with the affine that says so."""
+    image = nib.Nifti1Image(voxels, made.affine)
+    wanted = nib.orientations.axcodes2ornt(made.orientation)
+    image = image.as_reoriented(
+        nib.orientations.ornt_transform(
+            nib.orientations.io_orientation(image.affine), wanted
+        )
+    )
+    image.header.set_xyzt_units("mm")
+    image.set_qform(image.affine, code=1)
+    return image
+
+
+def write_tables(folder: Path, settings: dict) -> None:
+    """``patients.csv`` and, last, ``dataset.json`` with the settings."""
+    cases = range(settings["cases"])
+    with replacing(folder / "patients.csv") as file:
+        file.write("case,patient,spacing_known\n")
+        for case in cases:
+            file.write(f"liver_{case},P{patient_of(case):02d},true\n")
+    table = {
+        "name": "mscf phantoms",
+        "description": "Synthetic abdominal CT; no person was scanned",
+        "tensorImageSize": "3D",
+        "modality": {"0": "CT"},
+        "labels": {"0": "background", "1": "liver", "2": "cancer"},
+        "numTraining": len(cases),
+        "numTest": 0,
+        "training": [
+            {
+                "image": f"./imagesTr/liver_{case}.nii.gz",
+                "label": f"./labelsTr/liver_{case}.nii.gz",
+            }
+            for case in cases
+        ],
+        "test": [],
+        "phantom": settings,
+    }
+    with replacing(folder / "dataset.json") as file:
+        json.dump(table, file, indent=1)
+        file.write("\n")

@@ -1,0 +1,276 @@
+"""One NIfTI file read, checked and turned: voxels ``(X, Y, Z)`` in RAS order.
+
+Readers let much pass that ends as a wrong mask: nibabel returns other voxels for most
+flipped bits of a ``.nii.gz``, because it does not read to the end where the checksum
+stands. So a file is read whole here, and every doubt is one error that names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from mscf.errors import Finding, InputError
+
+Voxels = NDArray[np.int16] | NDArray[np.float32] | NDArray[np.uint8]
+
+LABELS = (0, 1, 2)  # background, liver, tumour
+ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A CT in canonical form, and how its file was stored.
+
+    ``voxels`` ``(X, Y, Z)`` are HU in RAS order: X to the patient's right, Y to the
+    front, Z to the head. ``affine`` maps their indices to mm. ``orientation`` leads
+    from the file's axes to these (nibabel's form).
+    """
+
+    voxels: Voxels
+    affine: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    spacing_known: bool
+    sha256: str  # of the file
+    repairs: tuple[Finding, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along X, Y, Z."""
+        return self.voxels.shape
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres a voxel along X, Y, Z."""
+        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+
+
+def read_volume(path: Path) -> Volume:
+    """A CT in HU, checked.
+
+    Raises:
+        InputError: damaged, no NIfTI, not three axes, NaN or infinite, no HU.
+    """
+    image, sha256 = read_nifti(path)
+    voxels = scaled(image, path)
+    if voxels.dtype.kind == "f":
+        check_finite(voxels, path)
+    check_hu(voxels, image.get_data_dtype(), path)
+    orientation = io_orientation(image.affine)
+    affine = image.affine @ inv_ornt_aff(orientation, image.shape)
+    repairs = tuple(doubts_of_geometry(image, path))
+    return Volume(
+        voxels=apply_orientation(voxels, orientation),
+        affine=affine,
+        orientation=orientation,
+        spacing_known=not repairs,
+        sha256=sha256,
+        repairs=repairs,
+    )
+
+
+def read_labels(path: Path, like: Volume) -> tuple[NDArray[np.uint8], str]:
+    """Labels 0, 1, 2 on the grid of ``like``, in RAS order; and the file's SHA-256.
+
+    Raises:
+        InputError: as ``read_volume``; another shape or place; other values.
+    """
+    image, sha256 = read_nifti(path)
+    values = scaled(image, path)
+    if values.dtype.kind == "f":
+        check_finite(values, path)
+    labels = as_labels(values, path)
+    placed = not doubts_of_geometry(image, path) and like.spacing_known
+    # Without a place of its own a mask is taken to lie as its image's file does.
+    orientation = io_orientation(image.affine) if placed else like.orientation
+    affine = image.affine @ inv_ornt_aff(orientation, image.shape)
+    labels = apply_orientation(labels, orientation)
+    if labels.shape != like.shape:
+        raise InputError(
+            path, f"must have the image's shape {like.shape}", labels.shape,
+            "shape-mismatch",
+        )  # fmt: skip
+    if placed and (off := largest_shift(affine, like)) > 0.5:
+        raise InputError(
+            path, "must lie where its image lies", f"up to {off:.1f} voxels away",
+            "affine-mismatch", "export the mask on the image's own grid",
+        )  # fmt: skip
+    return labels, sha256
+
+
+def as_slices(voxels: NDArray) -> NDArray:
+    """``(X, Y, Z)`` in RAS order as slices ``(Z, H, W)``, as radiology shows them.
+
+    Row 0 is anterior, column 0 the patient's right, slice 0 the lowest.
+    """
+    return voxels[::-1, ::-1].transpose(2, 1, 0)
+
+
+def read_nifti(path: Path) -> tuple[nib.Nifti1Image, str]:
+    """The image of a file with three axes, all its bytes checked, and their SHA-256."""
+    raw = read_bytes(path)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    content = unpacked(raw, path) if path.name.endswith(".gz") else raw
+    second = content[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # 540 bytes
+    kind = nib.Nifti2Image if second else nib.Nifti1Image
+    try:
+        header = kind.header_class.from_fileobj(io.BytesIO(content))
+        shape, offset = header.get_data_shape(), header.get_data_offset()
+        dtype = header.get_data_dtype()
+    except (HeaderDataError, WrapStructError, ImageFileError, ValueError,
+            OverflowError, KeyError, OSError) as error:  # fmt: skip
+        raise not_nifti(path, error) from error
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        raise InputError(
+            path, "must have three axes", f"shape {tuple(map(int, shape))}", "four-d",
+            "give one file for each volume",
+        )  # fmt: skip
+    if min(shape) < 1:
+        raise InputError(path, "must have voxels", f"shape {shape}", "dims-invalid")
+    if dtype.kind not in "iuf":
+        raise InputError(path, "must hold real numbers", dtype, "voxel-type")
+    promised = int(offset) + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if len(content) < promised:
+        raise InputError(
+            path, f"must hold the {promised:,} bytes that its header promises",
+            f"{len(content):,}", "file-short", "copy or download it again",
+        )  # fmt: skip
+    try:
+        image = kind.from_bytes(content)
+    except (HeaderDataError, WrapStructError, ImageFileError, ValueError,
+            OverflowError, OSError) as error:  # fmt: skip
+        raise not_nifti(path, error) from error
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine)) < 1e-9:
+        raise InputError(
+            path, "must place its voxels in space", "an affine that does not",
+            "geometry-invalid",
+        )  # fmt: skip
+    if image.ndim > 3:
+        image = image.slicer[(slice(None),) * 3 + (0,) * (image.ndim - 3)]
+    return image, sha256
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file as it lies on the disk."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            path, "must be readable", error.strerror or error, "unreadable"
+        ) from error
+
+
+def unpacked(raw: bytes, path: Path) -> bytes:
+    """The gzip stream read to its end, where its checksum stands."""
+    if raw[:2] != b"\x1f\x8b":
+        raise InputError(
+            path, "must be what its name says, gzip", f"begins with {raw[:4]!r}",
+            "gz-mismatch",
+        )  # fmt: skip
+    try:
+        return gzip.decompress(raw)
+    except EOFError as error:
+        raise InputError(
+            path, "the gzip stream must be whole", f"ends after {len(raw):,} bytes",
+            "gz-truncated", "copy or download it again",
+        ) from error  # fmt: skip
+    except (OSError, zlib.error) as error:
+        raise InputError(
+            path, "the gzip stream must be sound", error, "gz-corrupt",
+            "copy or download it again",
+        ) from error  # fmt: skip
+
+
+def not_nifti(path: Path, error: Exception) -> InputError:
+    """The error of a file that nibabel cannot make sense of."""
+    found = str(error) or type(error).__name__
+    return InputError(path, "must be a NIfTI image", found, "not-nifti")
+
+
+def scaled(image: nib.Nifti1Image, path: Path) -> Voxels:
+    """The voxels times slope plus offset: as stored without them, else float32."""
+    try:
+        slope, offset = image.header.get_slope_inter()
+    except HeaderDataError as error:
+        raise not_nifti(path, error) from error
+    if slope in (None, 1) and offset in (None, 0):
+        raw = np.asanyarray(image.dataobj.get_unscaled())
+        return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+    return np.asarray(image.dataobj, np.float32)
+
+
+def check_finite(values: NDArray, path: Path) -> None:
+    """Refuses NaN and infinity, with how many and the first."""
+    bad = ~np.isfinite(values)
+    if n := int(bad.sum()):
+        first = tuple(int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
+        raise InputError(
+            path, "voxels must be finite", f"{n:,} that are not, the first at {first}",
+            "nonfinite",
+        )  # fmt: skip
+
+
+def check_hu(values: NDArray, stored: np.dtype, path: Path) -> None:
+    """Refuses what cannot be Hounsfield units: no contrast, no sign, 0 to 1."""
+    low, high = values.min(), values.max()
+    if ((values == low) | (values == high)).all():
+        found = f"only {low:g} and {high:g}" if low < high else f"only {low:g}"
+        raise InputError(path, "must show something", found, "constant")
+    if (stored.kind == "u" and low >= 0) or (low >= 0 and high <= 1):
+        raise InputError(
+            path, "must be in Hounsfield units, air near -1000",
+            f"{stored} from {low:g} to {high:g}", "not-hu",
+            "export the CT in HU, not as a picture",
+        )  # fmt: skip
+
+
+def as_labels(values: NDArray, path: Path) -> NDArray[np.uint8]:
+    """Labels as integers; stored ones may be off by ``ROUNDING``."""
+    rounded = np.rint(values)
+    good = np.isin(rounded, LABELS) & (np.abs(values - rounded) <= ROUNDING)
+    if not good.all():
+        found, counts = np.unique(values[~good], return_counts=True)
+        listed = ", ".join(
+            f"{v:g} in {n:,} voxels" for v, n in zip(found[:3], counts, strict=False)
+        )
+        raise InputError(
+            path, "labels must be 0, 1 or 2", listed, "label-values",
+            "0 is background, 1 liver, 2 tumour",
+        )  # fmt: skip
+    return rounded.astype(np.uint8)
+
+
+def doubts_of_geometry(image: nib.Nifti1Image, path: Path) -> Iterator[Finding]:
+    """Why millimetres may not be read from a file, if they may not."""
+    header = image.header
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    must, todo = "must say where it lies and how large a voxel is", "mm are left out"
+    if codes == (0, 0):
+        yield Finding(str(path), must, "codes 0 and 0", "geometry-unknown", todo)
+    elif np.array_equal(np.abs(image.affine[:3, :3]), np.eye(3)) and (
+        image.shape[:2] == (512, 512)
+    ):  # volumes 28 to 47 of LiTS: no body of 512 mm fills its picture
+        yield Finding(str(path), must, "1 x 1 x 1 mm", "geometry-unknown", todo)
+
+
+def largest_shift(affine: NDArray, like: Volume) -> float:
+    """How far any corner of a grid lies from that of ``like``, in voxels."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(like.shape) - 1)
+    corners = np.column_stack([corners, np.ones(8)])
+    away = np.linalg.inv(like.affine) @ (affine @ corners.T) - corners.T
+    return float(np.abs(away[:3]).max())

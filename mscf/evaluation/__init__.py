@@ -1,0 +1,1 @@
+"""Masks compared: metrics, evaluation of a model, tables, statistics."""

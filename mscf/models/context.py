@@ -1,0 +1,119 @@
+"""The paper's idea (Section 2.2, Fig. 3): spatial and channel context on a skip.
+
+Pang et al. 2020, Eq. 1-7 in the order of the paper; there is no public code. What the
+paper leaves open, and what is chosen here, stands beside the line (open points 15 to 20
+of the Deviations page). B batch, C channels, H rows, W columns, N = H * W positions.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SpatialContext(nn.Module):
+    """Every position gathers from all others: ``(B, C, H, W)`` to the same, Eq. 1-3.
+
+    f in Eq. 1 is "a non-linear activation function"; taken as ReLU, the only one in
+    the backbone, on Q and K (open point 15). ``alpha`` starts at 0 (open point 16).
+    """
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.query = nn.Sequential(
+            nn.Conv2d(channels, channels // reduction, 1), nn.ReLU()
+        )
+        self.key = nn.Sequential(
+            nn.Conv2d(channels, channels // reduction, 1), nn.ReLU()
+        )
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = as_sequence(self.query(x))  # (B, N, C/8), Eq. 1
+        key = as_sequence(self.key(x))  # (B, N, C/8), Eq. 1
+        value = as_sequence(self.value(x))  # (B, N, C), F'
+        # Eq. 2: K on the rows of M, no 1/sqrt(d); the paper's K asks, its Q answers.
+        context = attend(key, query, value)  # (B, N, C), X' = M F'
+        return self.alpha * as_map(context, like=x) + x  # Eq. 3
+
+
+class ChannelContext(nn.Module):
+    """Every channel gathers from all others: ``(B, C, H, W)`` to the same, Eq. 4-6.
+
+    No convolution, so ``beta`` is the only parameter; it starts at 0. The products of
+    Eq. 4 are sums over N positions: float16 overflows and bfloat16 has steps of 256
+    there, so they are always formed in float32 or better.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beta = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            features = as_sequence(x if x.dtype == torch.float64 else x.float())
+            affinity = channel_affinity(features)  # (B, C, C), Eq. 4
+            context = features @ affinity  # (B, N, C), X' = F M, Eq. 5 as printed
+        return self.beta * as_map(context, like=x) + x  # Eq. 6
+
+
+class ContextBlock(nn.Module):
+    """Both contexts on one skip, summed: ``(B, C, H, W)`` to the same, Eq. 7.
+
+    Each branch carries its own X, so the sum holds it twice: at the start, with alpha
+    and beta 0, the block gives 2 X as printed, not X (open point 19).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = SpatialContext(channels)
+        self.channel = ChannelContext()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.spatial(x) + self.channel(x)  # Eq. 7
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Softmax(query key^T) value, rows over positions, without the N x N map.
+
+    ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``.
+    The fused kernels want equal widths, so query and key are filled up with zeros,
+    which changes no product; and each position's features side by side in memory, or
+    they fall back to the map (free in channels-last).
+    """
+    width = value.shape[-1]
+    query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
+    heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
+    return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+
+
+def attention_rows(block: SpatialContext, x: Tensor, positions: Tensor) -> Tensor:
+    """Rows of M (Eq. 2) for some positions only: ``(B, P, N)``, each sums to 1.
+
+    ``positions`` ``(P,)`` count row by row, row * W + column. For looking at, not for
+    training: the whole map of a 112 x 112 skip is 600 MiB an image.
+    """
+    asking = as_sequence(block.key(x))[:, positions]  # (B, P, C/8)
+    answering = as_sequence(block.query(x))  # (B, N, C/8)
+    return torch.softmax(asking @ answering.mT, dim=-1)
+
+
+def channel_affinity(features: Tensor) -> Tensor:
+    """Eq. 4: ``(B, N, C)`` features to the ``(B, C, C)`` map whose rows sum to 1.
+
+    A plain softmax, as printed (open point 17); DANet and CS-Net subtract from the
+    row's maximum first.
+    """
+    return torch.softmax(features.mT @ features, dim=-1)
+
+
+def as_sequence(x: Tensor) -> Tensor:
+    """``(B, C, H, W)`` as ``(B, N, C)``; a free view of channels-last memory."""
+    return x.flatten(2).mT
+
+
+def as_map(sequence: Tensor, like: Tensor) -> Tensor:
+    """``(B, N, C)`` as ``(B, C, H, W)`` with the height and width of ``like``."""
+    return sequence.mT.unflatten(2, like.shape[-2:])

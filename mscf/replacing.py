@@ -1,0 +1,68 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from mscf.errors import StorageError
+
+
+@contextmanager
+def replacing(path: Path, text: bool = True, size: int = 0) -> Iterator[IO]:
+    """A file that takes the place of ``path`` only when the block ends well.
+
+    Written under a name that ends in ``.part`` in the same folder (a move between
+    file systems would be a copy), flushed to the disk, then renamed. With ``size``
+    the bytes are reserved first, so that a full disk shows before anything is lost.
+
+    Raises:
+        StorageError: disk full, no permission; ``path`` is as it was before.
+    """
+    part = None
+    try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part"
+        )
+        part = Path(name)
+        mode, encoding, newline = ("w", "utf-8", "\n") if text else ("wb", None, None)
+        with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+            if size:
+                os.posix_fallocate(file.fileno(), 0, size)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o666 & ~current_umask())
+        part.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            path,
+            f"must be writable{f' with {size:,} bytes' if size else ''}",
+            error.strerror or error,
+            "storage",
+            "free some space or choose another folder",
+        ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def current_umask() -> int:
+    """The process's umask; the only way to read it is to set it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename last: after a loss of power the new name is there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,187 @@
+"""Training, from the first slice to the evaluated network, in one sitting.
+
+Section 3.1 of the paper: Adam, plain cross entropy, the rate and the end by
+``schedule.py``; the weights with the lowest training loss are the result (open point
+23). What a run leaves behind and how it goes on again is ``state.py``'s.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from mscf.data.dataset import SliceDataset, make_loader, three_channels
+from mscf.data.splits import make_split, train_and_test_rows, write_split
+from mscf.data.store import Store, open_store
+from mscf.errors import NumericalError, SettingsError
+from mscf.evaluation.evaluate import evaluate
+from mscf.evaluation.tables import identify, write_rows, write_summary
+from mscf.models import build
+from mscf.training.run_folder import claimed
+from mscf.training.settings import TrainSettings, check_image_size
+from mscf.training.state import RunState
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left in its folder."""
+
+    folder: Path
+    history: pd.DataFrame  # a row an epoch: loss, learning rate
+    rows: pd.DataFrame  # a row a test slice: the columns of per_slice.csv
+    record: dict  # run.json
+
+
+def train(settings: TrainSettings) -> Run:
+    """Trains one method on one split, evaluates it on the fold left out.
+
+    Raises:
+        SettingsError: the settings do not fit the store.
+        CheckpointError: the folder holds another run, or a damaged one.
+        NumericalError: the loss is not finite; the last good checkpoint stays.
+    """
+    settings = settings.resolved()
+    store = open_store(settings.data)
+    check_store(settings, store)
+    training, test = split_slices(settings, store)
+    with claimed(settings.out):
+        torch.manual_seed(settings.seed)
+        model = build(settings.method, pretrained=settings.pretrained)
+        if settings.log_odds_bias:
+            start_at_log_odds(model, training)
+        model.to(settings.device, memory_format=torch.channels_last)
+        optimizer = Adam(model.parameters(), settings.learning_rate, fused=True)
+        state = RunState.open(settings, store, model, optimizer)
+        fit(training, model, optimizer, state)
+        state.load_best()
+        with precision(settings):
+            rows = evaluate(model, test, settings.batch_size, settings.device)
+        rows = identify(rows, **state.identity)
+        write_rows(rows, settings.out / "per_slice.csv")
+        write_summary(rows, settings.out / "summary.json")
+        state.finish()
+    return Run(settings.out, state.history.read(), rows, state.record.content)
+
+
+def fit(
+    training: SliceDataset,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: RunState,
+) -> None:
+    """Epoch after epoch until the schedule or ``epochs`` ends it."""
+    settings = state.settings
+    loader = make_loader(
+        training, settings.batch_size, shuffle=True, workers=settings.workers
+    )
+    for epoch in range(state.epoch, settings.epochs):
+        if state.schedule.end:
+            break
+        start = time.monotonic()
+        torch.manual_seed(settings.seed + epoch)  # dropout: the same after a resume
+        loader.batch_sampler.set_epoch(epoch)
+        with precision(settings):
+            loss = train_one_epoch(model, loader, optimizer)
+        if not math.isfinite(loss):
+            raise NumericalError(
+                settings.out, f"the loss of epoch {epoch} must be finite", loss,
+                "loss-finite", "lower the learning rate",
+            )  # fmt: skip
+        schedule = state.schedule.after(loss)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate
+        seconds = time.monotonic() - start
+        state.save(epoch, loss, schedule, len(training), seconds)
+        report(epoch, settings.epochs, loss, schedule.rate, seconds)
+
+
+def train_one_epoch(
+    model: nn.Module, loader: DataLoader, optimizer: Optimizer
+) -> float:
+    """One pass over the training slices; the mean cross entropy a slice."""
+    model.train()
+    device = next(model.parameters()).device
+    total, n_slices = torch.zeros((), device=device), 0
+    for images, targets in tqdm(loader, leave=False, disable=not sys.stderr.isatty()):
+        images = images.to(device, non_blocking=True)
+        targets = targets.to(device, non_blocking=True)
+        loss = cross_entropy(model(three_channels(images)), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.detach() * len(images)  # on the device: .item() would wait here
+        n_slices += len(images)
+    return float(total) / n_slices
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """The "basic and plain cross entropy loss" over one tumour logit, a mean."""
+    return F.binary_cross_entropy_with_logits(logits.float(), targets)
+
+
+def precision(settings: TrainSettings) -> torch.autocast:
+    """Products in bfloat16 or as they are; weights and loss stay float32."""
+    return torch.autocast(
+        settings.device.type, torch.bfloat16, enabled=settings.precision == "bf16"
+    )
+
+
+def split_slices(
+    settings: TrainSettings, store: Store
+) -> tuple[SliceDataset, SliceDataset]:
+    """Training slices (augmented) and test slices; writes the split's manifest."""
+    split = make_split(store.index, settings.split, settings.seed)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    write_split(split, settings.out, settings.split, settings.seed)
+    train_rows, test_rows = train_and_test_rows(
+        store.index, split, settings.fold, settings.slices
+    )
+    if settings.batch_size > len(train_rows):
+        raise SettingsError(
+            "batch_size", "must not exceed the training slices", settings.batch_size,
+            "batch-size", f"at most {len(train_rows)} here",
+        )  # fmt: skip
+    training = SliceDataset(
+        store, train_rows, settings.window, settings.augment, settings.seed
+    )
+    return training, SliceDataset(store, test_rows, settings.window)
+
+
+def start_at_log_odds(model: nn.Module, training: SliceDataset) -> None:
+    """Sets the last bias so that the untrained network expects the tumour's share.
+
+    Not in the paper. Without it the first hundred steps go into learning that nearly
+    every pixel is background.
+    """
+    pixels = len(training) * training.store.size**2
+    share = training.index["stored_tumour_px"].sum() / pixels
+    last = [m for m in model.modules() if isinstance(m, nn.Conv2d)][-1]
+    nn.init.constant_(last.bias, math.log(share / (1 - share)))
+
+
+def check_store(settings: TrainSettings, store: Store) -> None:
+    """The store's side must be the one asked for, and one that the method takes."""
+    if settings.image_size not in (None, store.size):
+        raise SettingsError(
+            "image_size", f"must be the store's, {store.size}", settings.image_size,
+            "image-size", f"prepare the data with --size {settings.image_size}",
+        )  # fmt: skip
+    check_image_size(settings.method, store.size)
+
+
+def report(epoch: int, epochs: int, loss: float, rate: float, seconds: float) -> None:
+    """One line an epoch, above the bar where there is one."""
+    line = f"epoch {epoch + 1}/{epochs}  loss {loss:.5f}  rate {rate:.2g}"
+    tqdm.write(f"{line}  {seconds:.1f} s")
+    sys.stdout.flush()

@@ -1,0 +1,148 @@
+"""What ``notebooks/train.ipynb`` stands on: its parameters, its demo, its comparison.
+
+The demo is a training of minutes on two cores. Where it departs from the paper's
+setting (``DEMO``) its page says so; on a prepared store nothing departs.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mscf.data.phantom import make_phantoms
+from mscf.data.phantom.files import VERSION
+from mscf.data.store import Store, prepare
+from mscf.errors import SettingsError
+from mscf.evaluation.tables import identify, summary
+from mscf.training.settings import TrainSettings
+
+PHANTOMS = "phantoms"  # the word that stands for the demo's own data
+DEMO_CASES = 16  # of large dark tumours; 13 patients, three were scanned twice
+DEMO_SIZE = 192  # pixels; the smallest that the networks take
+# Instead of 400 epochs with augmentation from a neutral bias: what shows in minutes.
+DEMO = {"epochs": 5, "augment": False, "log_odds_bias": True}
+WHOLE = ("gpus", "epochs", "batch_size", "image_size", "fold", "seed", "processes",
+         "workers")  # fmt: skip
+
+
+def notebook_settings(
+    base: Path,
+    *,
+    data: str,
+    out: str,
+    epochs: int | None = None,
+    processes: int | None = None,
+    **others: object,
+) -> TrainSettings:
+    """The notebook's parameters as settings; relative paths start at ``base``.
+
+    ``others`` are fields of `TrainSettings` under their own names.
+
+    Raises:
+        SettingsError: one is unknown, of the wrong kind, or out of range.
+    """
+    given = {"epochs": epochs, "processes": processes, **others}
+    for name in WHOLE:
+        value = given.get(name)
+        if value is not None and type(value) is not int:
+            raise SettingsError(name, "must be a whole number or None", value, name)
+    if processes not in (None, 1):
+        raise SettingsError(
+            "processes", "training uses one process so far", processes, "processes",
+            "give 1 or leave it out",
+        )  # fmt: skip
+    del given["processes"]
+    if isinstance(given.get("window"), str):
+        given["window"] = as_window(given["window"])
+    if data == PHANTOMS:
+        given["image_size"] = given.get("image_size") or DEMO_SIZE
+        data = demo_folder(base) / f"store-{given['image_size']}"
+        given = DEMO | {k: v for k, v in given.items() if v is not None}
+    elif epochs is None:
+        del given["epochs"]
+    known = TrainSettings.__dataclass_fields__
+    if unknown := [name for name in given if name not in known]:
+        raise SettingsError(
+            unknown[0], "must be a parameter of the notebook", given[unknown[0]],
+            "parameters",
+        )  # fmt: skip
+    return TrainSettings(data=base / data, out=base / out, **given)
+
+
+def as_window(text: str) -> tuple:
+    """Two numbers from text such as ``(-40, 160)``, which papermill leaves as text."""
+    try:
+        low, high = ast.literal_eval(text)
+        return float(low), float(high)
+    except (ValueError, TypeError, SyntaxError) as error:
+        raise SettingsError(
+            "window", "must be two HU, low and high", text, "window"
+        ) from error
+
+
+def demo_folder(base: Path) -> Path:
+    """Where the phantoms of the notebooks lie: made once, used by all of them."""
+    return base / f"runs/phantoms-{VERSION}"
+
+
+def demo_store(base: Path, size: int = DEMO_SIZE) -> Store:
+    """The phantoms of the notebooks as a store of ``size``, made where missing.
+
+    Their volumes are ``demo_folder(base) / "cases"``. Two notebooks may ask at the same
+    time: the second waits.
+    """
+    folder = demo_folder(base)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "making.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        cases = make_phantoms(folder / "cases", DEMO_CASES, seed=0, lesions="large")
+        return prepare(cases, folder / f"store-{size}", size=size)
+
+
+def comparison(
+    rows: Mapping[str, pd.DataFrame], settings: TrainSettings
+) -> pd.DataFrame:
+    """Dice of several predictions on the same test slices, a row for each name.
+
+    ``rows`` are tables of ``evaluate``. Mean over slices with its 95 % interval over
+    patients, pooled over all pixels, and how many slices were missed altogether.
+    """
+    signed = [
+        identify(
+            table, settings.data.name, settings.split, settings.fold, name,
+            settings.seed,
+        )
+        for name, table in rows.items()
+    ]  # fmt: skip
+    table = summary(pd.concat(signed))
+    table = table[table["seed"].notna()].set_index("method").loc[list(rows)]
+    return pd.DataFrame(
+        {
+            "mean Dice": table["dice"],
+            "from": table["dice_low"],
+            "to": table["dice_high"],
+            "pooled Dice": table["dice_pooled"],
+            "slices without overlap": table["slices"] - table["overlap"],
+            "of": table["slices"],
+            "patients": table["patients"],
+        }
+    ).rename_axis(None)
+
+
+def in_words(table: pd.DataFrame, network: str, rivals: tuple[str, ...]) -> str:
+    """One sentence for each rival: whether the network is above it, in pooled Dice."""
+    own = table.loc[network, "pooled Dice"]
+    patients, slices = table.loc[network, ["patients", "of"]]
+    sentences = [
+        f"On {slices:.0f} slices of {patients:.0f} patients that it has not seen, "
+        f"*{network}* has a pooled Dice of {own:.2f}."
+    ]
+    for rival in rivals:
+        other = table.loc[rival, "pooled Dice"]
+        word = "above" if own > other else "below" if own < other else "level with"
+        sentences.append(f"That is {word} *{rival}* ({other:.2f}).")
+    return " ".join(sentences)

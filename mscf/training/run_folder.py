@@ -1,0 +1,116 @@
+"""The folder of a run: who works in it, and run.json, the record of what happened."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from mscf.errors import CheckpointError, StorageError
+from mscf.replacing import replacing
+
+PACKAGES = ("mscf", "torch", "torchvision", "numpy", "scipy", "pandas", "nibabel")
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps every other run out of it until the block ends.
+
+    A lock of the kernel, not a file with a number in it: it ends with the process,
+    whatever ends that.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "run.lock").open("a+")
+    except OSError as error:
+        raise StorageError(
+            folder, "must be a writable folder", error.strerror, "storage"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise CheckpointError(
+                folder,
+                "must be used by one run at a time",
+                lock.read().strip() or "in use",
+                "run-lock",
+                "wait for it, or choose another --out",
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}\n")
+        lock.flush()
+        yield
+
+
+class RunRecord:
+    """run.json: settings, versions, machine, what was had, durations, status."""
+
+    def __init__(self, path: Path, content: dict) -> None:
+        self.path = path
+        self.content = content
+        self._clock = time.monotonic()
+        self._before = content.get("seconds", 0.0)  # of earlier sittings
+
+    def update(self, **values: object) -> None:
+        """Sets entries and writes the file anew."""
+        self.content.update(values)
+        self.content["seconds"] = round(
+            self._before + time.monotonic() - self._clock, 1
+        )
+        self.content["updated"] = now()
+        with replacing(self.path) as file:
+            json.dump(self.content, file, indent=2)
+            file.write("\n")
+
+
+def read_record(path: Path) -> dict:
+    """The content of a run.json.
+
+    Raises:
+        CheckpointError: it is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            path, "must be the record of a run", type(error).__name__, "run-record"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            path, "must be the record of a run", type(content).__name__, "run-record"
+        )
+    return content
+
+
+def machine(device: torch.device) -> dict:
+    """What computed: device, cores, threads, system. No user, host or path."""
+    gpu = torch.cuda.get_device_name() if device.type == "cuda" else None
+    return {
+        "device": gpu or "cpu",
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The packages that decide the numbers."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,108 @@
+"""A book of four pages in a temporary folder, with this book's settings and code."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "book"), str(ROOT / "book/_ext")]  # run from there, too
+
+WORDS = " word" * 25
+TOC = """\
+format: jb-book
+root: book/welcome
+chapters:
+  - file: book/method
+  - file: notebooks/first
+  - file: notebooks/second
+"""
+WELCOME = """\
+# Welcome
+
+{words} {{cite}}`pang2020`, {{res}}`run.json:dice|.2f`.
+
+```{{bibliography}}
+```
+"""
+METHOD = """\
+# Method
+
+{words}
+
+$$ y = x $$ (eq-1)
+
+```{{pycode}} mscf.models.context.SpatialContext.forward
+```
+"""
+BIB = "@article{pang2020, author={Pang, A}, title={T}, journal={J}, year={2020}}\n"
+
+
+def notebook(*cells: str) -> nbformat.NotebookNode:
+    """Code cells under a title; the first one holds the parameters."""
+    made = nbformat.v4.new_notebook()
+    made.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    title = nbformat.v4.new_markdown_cell(f"# A notebook\n\n{WORDS}", id="title")
+    made.cells = [title] + [
+        nbformat.v4.new_code_cell(source, id=f"cell-{number}")
+        for number, source in enumerate(cells, start=1)
+    ]
+    made.cells[1].metadata.tags = ["parameters"]
+    return made
+
+
+@pytest.fixture(name="notebook")
+def _notebook():
+    """The function above, for tests."""
+    return notebook
+
+
+class Book:
+    """A small repository around a copy of this book's machinery."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.html = root / "book/_build/html"
+        machinery = shutil.ignore_patterns("_build", "_stage", "__pycache__", "*.md")
+        shutil.copytree(ROOT / "book", root / "book", ignore=machinery)
+        shutil.copy(ROOT / "_config.yml", root)
+        for name, text in {
+            "_toc.yml": TOC,
+            "book/welcome.md": WELCOME.format(words=WORDS),
+            "book/method.md": METHOD.format(words=WORDS),
+            "book/references.bib": BIB,
+            "results/run.json": '{"dice": 0.61234}',
+            "mscf/library.py": "answer = 1\n",
+        }.items():
+            self.write(name, text)
+        self.save("first", notebook("n = 1  # a number\nout = 'runs/x'", "print(n)"))
+        self.save("second", notebook("n = 2", "1 + n"))
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text)
+
+    def save(self, name: str, content: nbformat.NotebookNode) -> None:
+        (self.root / "notebooks").mkdir(exist_ok=True)
+        nbformat.write(content, self.root / f"notebooks/{name}.ipynb")
+
+    def build(self) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, str(self.root / "book/build.py")],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def page(self, name: str) -> str:
+        return (self.html / f"{name}.html").read_text()
+
+
+@pytest.fixture
+def book(tmp_path) -> Book:
+    return Book(tmp_path)

@@ -1,0 +1,119 @@
+"""`make book` on a book of four pages: what is done, what is kept, what is refused."""
+
+import json
+
+import nbformat
+import pytest
+
+pytestmark = pytest.mark.check  # each build takes seconds
+
+
+def statuses(book) -> dict[str, str]:
+    report = json.loads((book.root / "book/_stage/report.json").read_text())
+    return {e["notebook"].split("/")[1]: e["status"] for e in report}
+
+
+def test_a_build_executes_what_changed_and_keeps_the_rest(book) -> None:
+    done = book.build()
+    assert done.returncode == 0, done.stderr
+    assert statuses(book) == {"first.ipynb": "executed", "second.ipynb": "executed"}
+    assert "runs/book/first" in book.page("notebooks/first")
+    assert "0.61" in book.page("book/welcome")
+    sources = (book.root / "notebooks/first.ipynb").read_text()
+    assert "stdout" not in sources
+    assert "stdout" in (book.root / "book/_stage/notebooks/first.ipynb").read_text()
+
+    source = nbformat.read(book.root / "notebooks/first.ipynb", as_version=4)
+    source.cells[0].source = source.cells[0].source.replace("A notebook", "Renamed")
+    book.save("first", source)
+    assert book.build().returncode == 0
+    assert statuses(book) == {"first.ipynb": "kept", "second.ipynb": "kept"}
+    assert "Renamed" in book.page("notebooks/first")
+
+    book.write("mscf/library.py", "answer = 2\n")
+    assert book.build().returncode == 0
+    assert statuses(book) == {"first.ipynb": "executed", "second.ipynb": "executed"}
+
+
+def test_peak_memory_and_seconds_are_reported(book, notebook) -> None:
+    big = "import time\nblock = bytearray(300_000_000)\ntime.sleep(1)"
+    book.save("second", notebook("n = 2", big))
+    done = book.build()
+    report = json.loads((book.root / "book/_stage/report.json").read_text())
+    first, second = report
+    assert second["peak_mb"] > first["peak_mb"] + 250
+    assert second["seconds"] > 1
+    assert f"{second['peak_mb']:9.0f}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("1 / 0", "code cell 2 must run (found: ZeroDivisionError: division by zero)"),
+        ("import os\nos._exit(3)", "must run to its end (found: papermill ended"),
+    ],
+)
+def test_a_failing_notebook_is_one_line_and_the_rest_goes_on(
+    cell, found, book, notebook
+) -> None:
+    book.save("first", notebook("n = 1", cell))
+    done = book.build()
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert errors[0].startswith("error: notebooks/first.ipynb: ")
+    assert found in errors[0]
+    assert errors[0].endswith("[notebook]")
+    assert statuses(book)["second.ipynb"] == "executed"
+    assert statuses(book)["first.ipynb"] == "failed"
+    assert "<span></span>3" in book.page("notebooks/second")
+    assert book.build().returncode == 1
+    assert statuses(book) == {"first.ipynb": "failed", "second.ipynb": "kept"}
+
+
+def test_a_warning_is_an_error_every_time(book) -> None:
+    book.write("book/method.md", "# Method\n\nsee {eq}`eq-9` and {cite}`nobody`\n")
+    for _ in range(2):  # the second build reads no changed page
+        done = book.build()
+        assert done.returncode == 1
+        assert "eq-9" in done.stderr
+        assert "nobody" in done.stderr
+
+
+def test_a_listed_page_that_is_missing_ends_the_build_before_it_starts(book) -> None:
+    (book.root / "book/method.md").unlink()
+    done = book.build()
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: book/method: must be there")
+    assert not (book.root / "book/_stage").exists()
+
+
+def test_an_empty_page_is_refused(book) -> None:
+    book.write("book/method.md", "# Method\n")
+    done = book.build()
+    assert done.returncode == 1
+    assert "error: book/method.html: must be a page with text" in done.stderr
+
+
+def test_a_page_taken_from_the_contents_leaves_the_site(book) -> None:
+    assert book.build().returncode == 0
+    toc = (book.root / "_toc.yml").read_text()
+    book.write("_toc.yml", toc.replace("  - file: notebooks/second\n", ""))
+    assert book.build().returncode == 0
+    assert not (book.html / "notebooks/second.html").exists()
+    assert "notebooks/second" not in book.page("book/welcome")
+
+
+def test_every_button_points_to_the_repository_that_builds(book, monkeypatch) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "fork/mscf")
+    assert book.build().returncode == 0
+    page = book.page("notebooks/first")
+    for address in (
+        "https://github.com/fork/mscf/edit/main/notebooks/first.ipynb",
+        "https://mybinder.org/v2/gh/fork/mscf/main?urlpath=lab/tree/notebooks/first.ipynb",
+        "https://colab.research.google.com/github/fork/mscf/blob/main/notebooks/first.ipynb",
+        'rel="canonical" href="https://fork.github.io/mscf/notebooks/first.html"',
+    ):
+        assert address in page
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    assert book.build().returncode == 0
+    assert "https://" not in book.page("notebooks/first").split("<body")[1]

@@ -1,0 +1,68 @@
+"""What decides that a notebook of the book is executed again."""
+
+import pytest
+from execute import Execution, book_parameters, content_key, execute_all
+
+from mscf.errors import InputError
+
+
+def key(book, source, **parameters) -> str:
+    return content_key(book.root, "notebooks/x.ipynb", source, parameters)
+
+
+@pytest.fixture
+def source(notebook):
+    made = notebook("n = 1", "print(n)")
+    made.metadata.mscf = {"inputs": ["results/*.json"]}
+    return made
+
+
+def test_the_key_depends_on_what_decides_the_outputs(book, source) -> None:
+    keys = [key(book, source), key(book, source, n=2)]
+    source.cells[-1].source += "\n"
+    keys.append(key(book, source))
+    source.cells[-1].metadata.tags = ["hide-input"]
+    keys.append(key(book, source))
+    book.write("mscf/library.py", "answer = 2\n")
+    keys.append(key(book, source))
+    book.write("mscf/models/new.py", "")
+    keys.append(key(book, source))
+    book.write("results/run.json", "{}")
+    keys.append(key(book, source))
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_depends_on_nothing_else(book, source) -> None:
+    before = key(book, source)
+    source.cells[0].source = "# Another title"
+    book.write("mscf/__pycache__/library.pyc", "compiled")
+    book.write("results/unread.csv", "1,2")
+    (book.root / "mscf/library.py").touch()
+    assert key(book, source) == before
+
+
+def test_a_declared_input_that_is_not_there_is_refused(book, source) -> None:
+    source.metadata.mscf = {"inputs": ["results/none.csv"]}
+    with pytest.raises(InputError, match=r"results/none\.csv.*\[inputs\]"):
+        key(book, source)
+
+
+def test_a_parameter_that_the_notebook_lacks_is_refused(source) -> None:
+    assert book_parameters("a.ipynb", source, {"n": 3}) == {"n": 3}
+    with pytest.raises(InputError, match=r"epochs \(found: n\) \[parameters\]"):
+        book_parameters("a.ipynb", source, {"epochs": 3})
+
+
+def test_a_notebook_with_a_run_folder_gets_a_new_one_of_the_book(notebook) -> None:
+    source = notebook("out = 'runs/train'")
+    given = book_parameters("notebooks/train.ipynb", source, {})
+    assert given == {"out": "runs/book/train"}
+
+
+def test_the_notebooks_that_need_all_cores_run_by_themselves(monkeypatch) -> None:
+    def bring_up_to_date(root, name, passed, at_a_time):
+        return Execution(name, "executed", seconds=at_a_time)
+
+    monkeypatch.setattr("execute.bring_up_to_date", bring_up_to_date)
+    done = execute_all(None, ["a", "train", "b"], {}, alone={"train"})
+    assert [(e.notebook, e.seconds) for e in done] == [("a", 2), ("train", 1), ("b", 2)]

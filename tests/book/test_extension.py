@@ -1,0 +1,129 @@
+"""The role {res} and the directive {pycode}, in a book of one page."""
+
+import io
+import json
+import re
+from html import unescape
+
+import mscf_book
+import pytest
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+EXTENSIONS = ["myst_parser", "sphinx_book_theme", "mscf_book"]
+RESULTS = {
+    "dice": {"mean": 0.61234, "folds": [0.5, 0.75]},
+    "method": "mscf",
+    "no": None,
+}
+
+
+class Page:
+    """A page that can be written and built again; html and warnings of the last."""
+
+    def __init__(self, root) -> None:
+        self.root = root
+        (root / "results").mkdir()
+        self.results = root / "results/run.json"
+        self.results.write_text(json.dumps(RESULTS))
+        (root / "index.md").write_text("# Title\n")
+
+    def write(self, text: str) -> "Page":
+        (self.root / "index.md").write_text(f"# Title\n\n{text}\n")
+        return self.build()
+
+    def build(self) -> "Page":
+        warnings = io.StringIO()
+        with docutils_namespace():
+            app = Sphinx(
+                str(self.root), None, str(self.root / "html"), str(self.root / "trees"),
+                "html", {"extensions": EXTENSIONS, "html_theme": "sphinx_book_theme"},
+                status=None, warning=warnings,
+            )  # fmt: skip
+            app.build()
+        self.warnings = warnings.getvalue()
+        self.html = (self.root / "html/index.html").read_text()
+        self.text = unescape(re.sub("<[^>]*>", "", self.html))
+        return self
+
+
+@pytest.fixture
+def page(tmp_path) -> Page:
+    return Page(tmp_path)
+
+
+def test_res_writes_a_value_linked_to_its_file(page) -> None:
+    page.write(
+        "A {res}`run.json:dice.mean|.2f` B {res}`run.json:dice.mean|.1%` "
+        "C {res}`run.json:dice.folds.1` D {res}`run.json:method` E"
+    )
+    assert page.warnings == ""
+    assert "A 0.61 B 61.2% C 0.75 D mscf E" in page.text
+    link = re.search(r'href="(_downloads/[^"]*run\.json)"', page.html)[1]
+    assert (page.root / "html" / link).read_text() == json.dumps(RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("none.json:dice", "No such file"),
+        ("run.json:dice.median", "there is ['mean', 'folds']"),
+        ("run.json:dice.folds.2", "no '2'"),
+        ("run.json:dice", "must be a number or a text"),
+        ("run.json:no|.2f", "must be a number or a text"),
+        ("run.json:method|.2f", "Unknown format code 'f'"),
+    ],
+)
+def test_res_warns_of_a_number_that_is_not_there(place, reason, page) -> None:
+    page.write(f"{{res}}`{place}`")
+    assert reason in page.warnings
+    assert "index.md:3: WARNING" in page.warnings
+
+
+def test_a_page_is_built_anew_when_its_number_changes(page) -> None:
+    page.write("{res}`run.json:dice.mean|.2f`")
+    page.results.write_text(json.dumps({"dice": {"mean": 0.7}}))
+    assert "0.70" in page.build().text
+
+
+def test_pycode_shows_a_method_from_the_margin(page) -> None:
+    page.write("```{pycode} mscf.models.context.SpatialContext.forward\n```")
+    assert page.warnings == ""
+    assert "def forward(self, x: Tensor) -> Tensor:\n    query" in page.text
+    assert "    def forward" not in page.text
+    assert "highlight-python" in page.html
+
+
+@pytest.mark.parametrize(
+    "name", ["mscf.models.context.Nothing", "mscf.nothing.at_all", "nothing.at_all"]
+)
+def test_pycode_warns_of_code_that_is_not_there(name, page) -> None:
+    page.write(f"```{{pycode}} {name}\n```")
+    assert f"{{pycode}} {name}:" in page.warnings
+
+
+def test_pycode_reads_decorators_constants_and_modules(tmp_path, monkeypatch) -> None:
+    (tmp_path / "shelf").mkdir()
+    source = "SIZE: int = 3\nOTHER = 4\n\n\n@property\ndef book(self):\n    return 1\n"
+    (tmp_path / "shelf/__init__.py").write_text(source)
+    (tmp_path / "shelf/inner.py").write_text("class A:\n    class B:\n        x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def code(name: str) -> str:
+        return mscf_book.find_code(name)[1]
+
+    assert code("shelf.SIZE") == "SIZE: int = 3"
+    assert code("shelf.OTHER") == "OTHER = 4"
+    assert code("shelf.book") == "@property\ndef book(self):\n    return 1"
+    assert code("shelf.inner.A.B") == "class B:\n    x = 1"
+    assert code("shelf") == source
+
+
+def test_a_page_is_built_anew_when_its_code_changes(
+    page, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "changing.py").write_text("def f():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "return 1" in page.write("```{pycode} changing.f\n```").text
+    (tmp_path / "changing.py").write_text("def f():\n    return 22\n")
+    assert "return 22" in page.build().text

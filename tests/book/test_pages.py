@@ -1,0 +1,180 @@
+"""The built book as a reader meets it, in a browser; `make check` builds it first."""
+
+import functools
+import http.server
+import itertools
+import os
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+pytestmark = pytest.mark.check
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "book/_build/html"
+PAGES = [f"{page}.html" for page in parse_toc_yaml(ROOT / "_toc.yml")]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = (375, 1280)  # a phone, a desk
+
+
+def skip_or_fail(reason: str) -> None:
+    """At home a missing piece is no fault of the book; in CI nothing may be skipped."""
+    if os.environ.get("CI") == "true" and "chromium" not in reason:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    if not (HTML / "index.html").is_file():
+        skip_or_fail("NOT TESTED: the book is not built; run `make book`")
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The address of the built book, served from this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=HTML)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        skip_or_fail("NOT TESTED: no chromium; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path)
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens a page of the book; `visit.complaints` is what the browser said."""
+    contexts = []
+
+    def open_page(name: str, width: int = 1280, **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, **options
+        )
+        contexts.append(context)
+
+        def local_only(route) -> None:
+            if not route.request.url.startswith(site):
+                open_page.complaints.append(f"asks for {route.request.url}")
+                route.abort()
+            else:
+                route.continue_()
+
+        context.route("**/*", local_only)
+        page = context.new_page()
+        say = open_page.complaints.append
+        page.on("console", lambda m: m.type == "error" and say(m.text))
+        page.on("pageerror", lambda error: say(str(error)))
+        page.on("response", lambda r: r.status >= 400 and say(f"{r.status} {r.url}"))
+        page.goto(f"{site}/{name}", wait_until="load")
+        return page
+
+    open_page.complaints = []
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(name, width, visit) -> None:
+    page = visit(name, width)
+    page.evaluate("window.MathJax && MathJax.startup.promise")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_load_state("networkidle")
+    assert visit.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    broken = "images => images.filter(i => !(i.complete && i.naturalWidth)).length"
+    assert page.eval_on_selector_all("img", broken) == 0
+    formulas = page.locator("article .math").count()
+    assert page.locator("article mjx-container").count() >= formulas
+    assert page.locator("article mjx-merror").count() == 0
+
+
+def test_mathematics_can_be_read_without_scripts(visit) -> None:
+    page = visit("book/method.html", java_script_enabled=False)
+    assert page.locator("article .math").first.is_visible()
+
+
+def test_search_finds_a_word_of_the_book(visit) -> None:
+    page = visit("search.html?q=tumour")
+    page.wait_for_selector("#search-results li a")
+    assert page.locator("#search-results li").count() >= 1
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(
+    name, visit
+) -> None:
+    page = visit(name, color_scheme="dark")
+    assert page.get_attribute("html", "data-theme") == "dark"
+    filters = "images => images.map(i => getComputedStyle(i).filter)"
+    assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
+
+
+def test_the_colours_can_be_switched(visit) -> None:
+    page = visit("book/welcome.html", color_scheme="light")
+    modes = []
+    for _ in range(3):
+        modes.append(page.get_attribute("html", "data-mode"))
+        page.locator(".theme-switch-button:visible").first.click()
+    assert sorted(modes) == ["auto", "dark", "light"]
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_inside_the_book_leads_somewhere(name) -> None:
+    for link in soup(name).select("a[href]"):
+        target = urlsplit(link["href"])
+        if target.scheme or target.netloc or link["href"] == "#":
+            continue
+        file = (
+            (HTML / name).parent / unquote(target.path) if target.path else HTML / name
+        )
+        assert file.is_file(), link["href"]
+        if target.fragment and file.suffix == ".html":
+            there = soup(file.resolve().relative_to(HTML).as_posix())
+            assert there.find(id=unquote(target.fragment)), link["href"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_has_a_text_for_who_cannot_see_it(name) -> None:
+    for image in soup(name).select("article img"):
+        alt = image.get("alt", "")
+        assert len(alt.split()) > 2, image["src"]
+        assert "_images/" not in alt
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_headings_skip_no_level(name) -> None:
+    levels = [int(h.name[1]) for h in soup(name).select("article :is(h1,h2,h3,h4,h5)")]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    for above, below in itertools.pairwise(levels):
+        assert below <= above + 1
+
+
+@functools.cache
+def soup(name: str) -> BeautifulSoup:
+    """A page's elements."""
+    return BeautifulSoup((HTML / name).read_text(encoding="utf-8"), "html.parser")

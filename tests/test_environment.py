@@ -1,0 +1,70 @@
+"""pyproject.toml, constraints.txt and environment.yml name the same packages."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA_NAMES = {"torch": "pytorch-cpu"}  # the CPU build; the others are called the same
+CONDA_BOUNDS = {"jupyter-book": ">=1.0.4,<2"}  # conda knows no .post1
+BUILDS_THE_SITE = {"sphinx-mathjax-offline", "sphinx-sitemap", "sphinxext-opengraph"}
+ONLY_BINDER = {"python", "pip", "jupyterlab"}
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    lines = PROJECT["dependencies"] + [
+        line for extra in extras for line in PROJECT["optional-dependencies"][extra]
+    ]
+    return {r.name: r for r in map(Requirement, lines)}
+
+
+def constraints() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): Version(number) for name, number in pairs}
+
+
+def test_binder_installs_what_the_notebooks_need_with_the_same_bounds() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = {
+        re.match(r"[\w-]+", line)[0]: re.sub(r"^[\w-]+", "", line)
+        for line in environment["dependencies"]
+        if isinstance(line, str)
+    }
+    wanted = {
+        CONDA_NAMES.get(name, name): CONDA_BOUNDS.get(name, str(requirement.specifier))
+        for name, requirement in requirements("book").items()
+        if name not in BUILDS_THE_SITE
+    }
+    assert {n: b for n, b in conda.items() if n not in ONLY_BINDER} == wanted
+    assert ">=" + conda["python"].strip("=") == PROJECT["requires-python"]
+    assert environment["channels"][0] == "conda-forge"
+    assert environment["dependencies"][-1] == {"pip": ["-e ."]}
+
+
+@pytest.mark.parametrize("name", sorted(requirements("book", "dev")))
+def test_the_tested_version_is_within_the_bounds(name) -> None:
+    tested = constraints()[canonicalize_name(name)]
+    assert requirements("book", "dev")[name].specifier.contains(tested)
+
+
+def test_constraints_are_exact_versions_and_nothing_else() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"[\w.-]+==[\w.]+|#.*|", line), line
+
+
+def test_all_is_book_and_dev() -> None:
+    assert PROJECT["optional-dependencies"]["all"] == ["mscf[book,dev]"]
+
+
+def test_jupyter_book_is_version_1() -> None:
+    """Version 2 reads other files, and wrote no page where others only updated."""
+    assert Version(version("jupyter-book")).major == 1

@@ -1,0 +1,58 @@
+"""The network learns: eight tumour slices of phantoms, overfitted."""
+
+import pytest
+import torch
+from torch.optim import Adam
+
+import mscf
+from mscf.data.dataset import SliceDataset, make_loader, three_channels
+from mscf.data.phantom import make_phantoms
+from mscf.data.store import prepare
+from mscf.training.batch_norm import refresh_statistics
+from mscf.training.loop import precision, start_at_log_odds, train_one_epoch
+from mscf.training.settings import TrainSettings
+
+
+@pytest.fixture(scope="module")
+def eight_slices(tmp_path_factory) -> SliceDataset:
+    """The slice with most tumour of each of eight phantom patients, at 192 x 192."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    make_phantoms(folder / "cases", cases=8, seed=0, lesions="large")
+    store = prepare(folder / "cases", folder / "store", size=192)
+    largest = store.index.groupby("case")["stored_tumour_px"].idxmax()
+    return SliceDataset(store, store.index.loc[largest, "row"].to_numpy())
+
+
+def tumour_dice(model, slices) -> float:
+    """Dice pooled over the slices, the model in whatever mode it is."""
+    (images, targets), *_ = make_loader(slices, len(slices), shuffle=False)
+    with torch.no_grad():
+        prediction = model(three_channels(images)) > 0
+    both = (prediction & (targets > 0)).sum()
+    return float(2 * both / (prediction.sum() + targets.sum()))
+
+
+@pytest.mark.check
+@pytest.mark.timeout(600)
+def test_eight_tumour_slices_are_overfitted(eight_slices, tmp_path) -> None:
+    settings = TrainSettings(data=tmp_path, out=tmp_path, gpus=0).resolved()
+    torch.manual_seed(0)
+    model = mscf.build("mscf").to(memory_format=torch.channels_last)
+    start_at_log_odds(model, eight_slices)
+    optimizer = Adam(model.parameters(), 5e-4, fused=True)
+    loader = make_loader(eight_slices, len(eight_slices), shuffle=False)
+    before = tumour_dice(model.eval(), eight_slices)
+    with precision(settings):
+        for _ in range(60):
+            train_one_epoch(model, loader, optimizer)
+        batch_statistics = tumour_dice(model.train(), eight_slices)
+        lagging = tumour_dice(model.eval(), eight_slices)
+        refresh_statistics(model, eight_slices)
+        refreshed = tumour_dice(model.eval(), eight_slices)
+    print(
+        f"before {before:.3f}, batch statistics {batch_statistics:.3f}, "
+        f"evaluation mode {lagging:.3f}, estimated anew {refreshed:.3f}"
+    )
+    assert before < 0.1
+    assert batch_statistics >= 0.95
+    assert refreshed >= 0.95

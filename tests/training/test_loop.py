@@ -1,0 +1,143 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from mscf.errors import CheckpointError, NumericalError, SettingsError
+from mscf.training import loop
+from mscf.training.loop import start_at_log_odds, train
+from mscf.training.settings import TrainSettings
+
+
+class SmallNetwork(nn.Sequential):
+    """A network of the paper's kinds of layers that a test can wait for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 4, 3, stride=4, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout2d(0.2),
+            nn.ConvTranspose2d(4, 4, 4, stride=4),
+            nn.Conv2d(4, 1, 3, padding=1),
+        )
+
+
+@pytest.fixture
+def small(monkeypatch) -> None:
+    monkeypatch.setattr(loop, "build", lambda *args, **kwargs: SmallNetwork())
+
+
+def settings_for(tiny_store, out, **changes) -> TrainSettings:
+    defaults = {"epochs": 3, "batch_size": 4, "pretrained": False, "gpus": 0}
+    return TrainSettings(data=tiny_store, out=out, **{**defaults, **changes})
+
+
+def test_a_run_leaves_history_record_weights_and_rows(
+    small, tiny_store, tmp_path
+) -> None:
+    run = train(settings_for(tiny_store, tmp_path / "run"))
+    assert list(run.history["epoch"]) == [0, 1, 2]
+    assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
+    assert run.record["status"] == "finished"
+    assert run.record["settings"]["learning_rate"] == 2e-4
+    assert run.record["pretrained"] == "not loaded"
+    rows = pd.read_csv(run.folder / "per_slice.csv")
+    split = pd.read_csv(run.folder / "split.csv")
+    assert len(rows) == 3 * len(split.loc[split["fold"] == 0, "patient"].unique())
+    assert set(rows["method"]) == {"mscf"}
+    left = {p.name for p in run.folder.iterdir()}
+    assert {"last.ckpt", "best.ckpt", "timing.csv", "summary.json"} <= left
+    assert not list(run.folder.glob(".*.part"))
+
+
+def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> None:
+    whole = train(settings_for(tiny_store, tmp_path / "whole", epochs=4))
+    train(settings_for(tiny_store, tmp_path / "cut", epochs=2))
+    # A killed run may have written a row that its checkpoint does not know.
+    with (tmp_path / "cut/history.csv").open("a") as file:
+        file.write("2,0.1")
+    resumed = train(settings_for(tiny_store, tmp_path / "cut", epochs=4, resume=True))
+    for name in ("history.csv", "per_slice.csv"):
+        ours = (whole.folder / name).read_bytes()
+        assert (resumed.folder / name).read_bytes() == ours
+    from mscf.checkpoint import read_checkpoint
+
+    for name in ("last.ckpt", "best.ckpt"):
+        expected, _ = read_checkpoint(whole.folder / name)
+        got, _ = read_checkpoint(resumed.folder / name)
+        assert got.keys() == expected.keys()
+        assert all(torch.equal(got[n], t) for n, t in expected.items())
+    assert resumed.record["resumed"][0]["epoch"] == 2
+
+
+def test_a_finished_run_is_not_overwritten(small, tiny_store, tmp_path) -> None:
+    train(settings_for(tiny_store, tmp_path, epochs=1))
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(CheckpointError, match=r"--resume.*\[run-exists\]"):
+        train(settings_for(tiny_store, tmp_path, epochs=1))
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_resuming_with_other_settings_names_them(small, tiny_store, tmp_path) -> None:
+    train(settings_for(tiny_store, tmp_path, epochs=1))
+    with pytest.raises(CheckpointError, match=r"learning_rate 0.001 instead of 0.0002"):
+        train(settings_for(tiny_store, tmp_path, learning_rate=1e-3, resume=True))
+
+
+def test_two_runs_never_share_a_folder(small, tiny_store, tmp_path) -> None:
+    from mscf.training.run_folder import claimed
+
+    with (
+        claimed(tmp_path),
+        pytest.raises(CheckpointError, match=r"process \d+ on .*\[run-lock\]"),
+    ):
+        train(settings_for(tiny_store, tmp_path))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    train(settings_for(tiny_store, tmp_path, epochs=1))
+    before = {p.name: p.read_bytes() for p in tmp_path.glob("*.ckpt")}
+    monkeypatch.setattr(loop, "cross_entropy", lambda x, y: x.mean() * torch.nan)
+    with pytest.raises(NumericalError, match="epoch 1"):
+        train(settings_for(tiny_store, tmp_path, epochs=2, resume=True))
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.ckpt")} == before
+
+
+def test_image_size_other_than_the_stores_is_an_error(tiny_store, tmp_path) -> None:
+    with pytest.raises(SettingsError, match=r"must be the store's, 192"):
+        train(settings_for(tiny_store, tmp_path, image_size=448))
+
+
+def test_batch_larger_than_the_data_is_an_error(tiny_store, tmp_path) -> None:
+    with pytest.raises(SettingsError, match="at most 1"):
+        train(settings_for(tiny_store, tmp_path, batch_size=100))
+
+
+def test_log_odds_bias_makes_the_untrained_network_expect_the_tumours_share(
+    tiny_store,
+) -> None:
+    from mscf.data.dataset import SliceDataset
+    from mscf.data.store import open_store
+
+    store = open_store(tiny_store)
+    slices = SliceDataset(store, range(len(store)))
+    network = SmallNetwork()
+    nn.init.zeros_(network[-1].weight)
+    start_at_log_odds(network, slices)
+    probability = torch.sigmoid(network(torch.zeros(1, 3, 192, 192))).mean()
+    assert float(probability) == pytest.approx((store.masks[:] == 2).mean(), rel=1e-5)
+
+
+def test_the_record_is_json_without_user_or_path_of_the_machine(
+    small, tiny_store, tmp_path
+) -> None:
+    run = train(settings_for(tiny_store, tmp_path / "run", epochs=1))
+    record = json.loads((run.folder / "run.json").read_text())
+    assert record["machine"]["device"] == "cpu"
+    assert record["versions"]["torch"] == torch.__version__
+    assert "host" not in str(record).lower()

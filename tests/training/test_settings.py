@@ -1,0 +1,57 @@
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from mscf import cli
+from mscf.errors import SettingsError
+from mscf.training.settings import TrainSettings
+
+
+def make(**changes) -> TrainSettings:
+    return TrainSettings(data=Path("store"), out=Path("run"), **changes)
+
+
+def test_defaults_are_the_papers_setting() -> None:
+    s = make()
+    assert (s.learning_rate, s.batch_size, s.epochs) == (2e-4, 8, 400)
+    assert s.augment
+    assert not s.log_odds_bias
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "unett"}, "method: must be a key of METHODS"),
+        ({"image_size": 200}, "multiple of 32.*use 192"),
+        ({"image_size": 160}, "at least 192.*use 192"),
+        ({"epochs": 0}, "epochs: must be at least 1"),
+        ({"learning_rate": 0.0}, "between 0 and 1"),
+        ({"window": (160, -40)}, "low and high"),
+        ({"split": "volume"}, "one of patient, slice"),
+        ({"precision": "fp8"}, "one of auto, float32, bf16"),
+        ({"gpus": 99}, "99 GPUs were asked for, this machine has"),
+    ],
+)
+def test_a_setting_out_of_range_is_one_clear_error(changes, message) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        make(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_command_line_has_the_fields_and_defaults_of_the_settings() -> None:
+    options = inspect.signature(cli.train).parameters
+    expected = {f.name: f.default for f in fields(TrainSettings)}
+    assert list(options) == [*expected, "verbose"]
+    assert len(expected) <= 20
+    for name, default in expected.items():
+        if name not in ("data", "out"):
+            assert options[name].default == default
+
+
+def test_automatic_settings_are_decided_before_they_are_recorded() -> None:
+    resolved = make(gpus=0).resolved()
+    assert resolved.precision in ("float32", "bf16")
+    assert resolved.workers == 0
+    assert resolved.recorded()["gpus"] == 0
