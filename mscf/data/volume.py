@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +63,13 @@ def read_volume(path: Path) -> Volume:
     Raises:
         InputError: damaged, no NIfTI, not three axes, NaN or infinite, no HU.
     """
-    image, sha256 = read_nifti(path)
-    voxels = scaled(image, path)
+    image, voxels, sha256 = read_nifti(path)
     if voxels.dtype.kind == "f":
         check_finite(voxels, path)
     check_hu(voxels, image.get_data_dtype(), path)
     orientation = io_orientation(image.affine)
-    affine = image.affine @ inv_ornt_aff(orientation, image.shape)
-    repairs = tuple(doubts_of_geometry(image, path))
+    affine = image.affine @ inv_ornt_aff(orientation, voxels.shape)
+    repairs = doubts_of_geometry(image, path)
     return Volume(
         voxels=apply_orientation(voxels, orientation),
         affine=affine,
@@ -88,15 +86,14 @@ def read_labels(path: Path, like: Volume) -> tuple[NDArray[np.uint8], str]:
     Raises:
         InputError: as ``read_volume``; another shape or place; other values.
     """
-    image, sha256 = read_nifti(path)
-    values = scaled(image, path)
+    image, values, sha256 = read_nifti(path)
     if values.dtype.kind == "f":
         check_finite(values, path)
     labels = as_labels(values, path)
     placed = not doubts_of_geometry(image, path) and like.spacing_known
     # Without a place of its own a mask is taken to lie as its image's file does.
     orientation = io_orientation(image.affine) if placed else like.orientation
-    affine = image.affine @ inv_ornt_aff(orientation, image.shape)
+    affine = image.affine @ inv_ornt_aff(orientation, labels.shape)
     labels = apply_orientation(labels, orientation)
     if labels.shape != like.shape:
         raise InputError(
@@ -119,8 +116,8 @@ def as_slices(voxels: NDArray) -> NDArray:
     return voxels[::-1, ::-1].transpose(2, 1, 0)
 
 
-def read_nifti(path: Path) -> tuple[nib.Nifti1Image, str]:
-    """The image of a file with three axes, all its bytes checked, and their SHA-256."""
+def read_nifti(path: Path) -> tuple[nib.Nifti1Image, Voxels, str]:
+    """A file's image, its voxels on three axes, and its SHA-256; all bytes checked."""
     raw = read_bytes(path)
     sha256 = hashlib.sha256(raw).hexdigest()
     content = unpacked(raw, path) if path.name.endswith(".gz") else raw
@@ -152,6 +149,7 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Image, str]:
         )  # fmt: skip
     try:
         image = kind.from_bytes(content)
+        voxels = scaled(image).reshape(shape)
     except (HeaderDataError, WrapStructError, ImageFileError, ValueError,
             OverflowError, OSError) as error:  # fmt: skip
         raise not_nifti(path, error) from error
@@ -160,9 +158,7 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Image, str]:
             path, "must place its voxels in space", "an affine that does not",
             "geometry-invalid",
         )  # fmt: skip
-    if image.ndim > 3:
-        image = image.slicer[(slice(None),) * 3 + (0,) * (image.ndim - 3)]
-    return image, sha256
+    return image, voxels, sha256
 
 
 def read_bytes(path: Path) -> bytes:
@@ -202,16 +198,13 @@ def not_nifti(path: Path, error: Exception) -> InputError:
     return InputError(path, "must be a NIfTI image", found, "not-nifti")
 
 
-def scaled(image: nib.Nifti1Image, path: Path) -> Voxels:
+def scaled(image: nib.Nifti1Image) -> Voxels:
     """The voxels times slope plus offset: as stored without them, else float32."""
-    try:
-        slope, offset = image.header.get_slope_inter()
-    except HeaderDataError as error:
-        raise not_nifti(path, error) from error
-    if slope in (None, 1) and offset in (None, 0):
-        raw = np.asanyarray(image.dataobj.get_unscaled())
+    proxy = image.dataobj  # the header of a loaded image has forgotten both
+    if (proxy.slope, proxy.inter) == (1, 0):
+        raw = np.asanyarray(proxy.get_unscaled())
         return raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    return np.asarray(image.dataobj, np.float32)
+    return np.asarray(proxy, np.float32)
 
 
 def check_finite(values: NDArray, path: Path) -> None:
@@ -255,17 +248,20 @@ def as_labels(values: NDArray, path: Path) -> NDArray[np.uint8]:
     return rounded.astype(np.uint8)
 
 
-def doubts_of_geometry(image: nib.Nifti1Image, path: Path) -> Iterator[Finding]:
+def doubts_of_geometry(image: nib.Nifti1Image, path: Path) -> tuple[Finding, ...]:
     """Why millimetres may not be read from a file, if they may not."""
     header = image.header
     codes = int(header["sform_code"]), int(header["qform_code"])
     must, todo = "must say where it lies and how large a voxel is", "mm are left out"
     if codes == (0, 0):
-        yield Finding(str(path), must, "codes 0 and 0", "geometry-unknown", todo)
+        found = "codes 0 and 0"
     elif np.array_equal(np.abs(image.affine[:3, :3]), np.eye(3)) and (
         image.shape[:2] == (512, 512)
     ):  # volumes 28 to 47 of LiTS: no body of 512 mm fills its picture
-        yield Finding(str(path), must, "1 x 1 x 1 mm", "geometry-unknown", todo)
+        found = "1 x 1 x 1 mm"
+    else:
+        return ()
+    return (Finding(str(path), must, found, "geometry-unknown", todo),)
 
 
 def largest_shift(affine: NDArray, like: Volume) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def train(settings: TrainSettings) -> Run:
     training, test = split_slices(settings, store)
     with claimed(settings.out):
         torch.manual_seed(settings.seed)
-        model = build(settings.method, pretrained=settings.pretrained)
+        with warnings.catch_warnings():  # the state says it as one line and records it
+            warnings.simplefilter("ignore")
+            model = build(settings.method, pretrained=settings.pretrained)
         if settings.log_odds_bias:
             start_at_log_odds(model, training)
         model.to(settings.device, memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ PHANTOMS = "phantoms"  # the word that stands for the demo's own data
 DEMO_CASES = 16  # of large dark tumours; 13 patients, three were scanned twice
 DEMO_SIZE = 192  # pixels; the smallest that the networks take
 # Instead of 400 epochs with augmentation from a neutral bias: what shows in minutes.
-DEMO = {"epochs": 5, "augment": False, "log_odds_bias": True}
+DEMO = {"epochs": 3, "augment": False, "log_odds_bias": True}
 WHOLE = ("gpus", "epochs", "batch_size", "image_size", "fold", "seed", "processes",
          "workers")  # fmt: skip
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from mscf.data.phantom.generate import Phantom, patient_of, phantom
 from mscf.data.phantom.lesions import HABITS
-from mscf.errors import SettingsError
+from mscf.errors import SettingsError, StorageError
 from mscf.replacing import replacing
 
 VERSION = 2  # of the generator; raise it when equal settings give other bytes
@@ -41,6 +41,7 @@ def make_phantoms(
 
     Raises:
         SettingsError: a setting out of range, or ``out`` holds something else.
+        StorageError: disk full or no permission; ``out`` is as it was before.
     """
     out = Path(out)
     settings = {
@@ -53,13 +54,13 @@ def make_phantoms(
     check(settings)
     if finished(out, settings):
         return out
-    cores = len(os.sched_getaffinity(0)) if processes is None else processes
+    processes = processes or len(os.sched_getaffinity(0))
     with whole_folder(out) as folder:
         for kind in ("imagesTr", "labelsTr"):
             (folder / kind).mkdir()
         jobs = [(folder, case, seed, size, lesions) for case in range(cases)]
         for _ in tqdm(
-            run(jobs, min(cores, cases)), total=cases, desc="phantoms", disable=None
+            run(jobs, min(processes, cases)), total=cases, desc="phantoms", disable=None
         ):
             pass
         write_tables(folder, settings)
@@ -84,9 +85,11 @@ def finished(out: Path, settings: dict) -> bool:
     """Whether ``out`` holds these phantoms; anything else in it is an error."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    found = None
-    if (out / "dataset.json").is_file():
-        found = json.loads((out / "dataset.json").read_text()).get("phantom")
+    try:
+        found = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+        found = found["phantom"]
+    except (OSError, ValueError, KeyError, TypeError):  # not ours
+        found = None
     if found == settings:
         return True
     raise SettingsError(
@@ -101,12 +104,16 @@ def finished(out: Path, settings: dict) -> bool:
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """A folder that takes its name only when the block ends well."""
-    part = out.parent / f".{out.name}.part"
+    part = out.absolute().parent / f".{out.absolute().name}.part"
     shutil.rmtree(part, ignore_errors=True)  # an interrupted earlier attempt
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         yield part
         part.replace(out)
+    except OSError as error:
+        raise StorageError(
+            out, "must be writable", error.strerror or error, "storage"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -119,8 +126,11 @@ def run(jobs: list[tuple], processes: int) -> Iterator[None]:
     # Not a fork: the caller may have threads (torch), which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for future in as_completed([pool.submit(write_case, *job) for job in jobs]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(write_case, *job) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error the rest is in vain
 
 
 def write_case(folder: Path, case: int, seed: int, size: int, lesions: str) -> None:

@@ -1,0 +1,28 @@
+"""Keep of a finished run what the book shows: small tables under results/."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from mscf.cli import Verbose, one_line_errors
+
+
+def main(
+    run: Annotated[Path, Argument(metavar="RUN", help="the folder of a finished run")],
+    results: Annotated[Path, Argument(metavar="RESULTS")] = Path("results"),
+    examples: Annotated[
+        int, Option(help="slices kept with their voxels; for phantoms only")
+    ] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Write a run's tables, with those of the untrained network and of a threshold."""
+    from mscf.results import keep_run
+
+    with one_line_errors(verbose):
+        print(keep_run(run, results, examples))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,147 @@
+"""What stays of a finished run: small tables under ``results/`` that the book reads.
+
+``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
+``per_slice.csv`` and ``summary.json``, of the run itself also ``history.csv``,
+``timing.csv`` and ``run.json``. Beside the trained network stand the same network
+untrained and one HU threshold, on the same slices. Of phantoms a few slices stay as
+well (``examples.npz``); of a person never.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from mscf.checkpoint import load_weights, read_checkpoint
+from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.splits import make_split, train_and_test_rows
+from mscf.data.store import Store, open_store
+from mscf.errors import CheckpointError
+from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
+from mscf.evaluation.evaluate import evaluate, evaluation_mode
+from mscf.evaluation.tables import identify, write_rows, write_summary
+from mscf.models import build
+from mscf.replacing import replacing
+from mscf.training.loop import precision
+from mscf.training.run_folder import read_record
+from mscf.training.settings import TrainSettings
+from mscf.visualisation.feature_maps import skip_features, strongest
+
+THRESHOLD = "hu_threshold"
+UNTRAINED = "+untrained"
+CHANNELS = 6  # feature maps kept of each scale
+
+
+def keep_run(run: Path, results: Path, examples: int = 0) -> Path:
+    """Writes what the book needs of a finished run below ``results``; its folder there.
+
+    ``examples`` slices of the test patients are kept with their voxels, predictions and
+    feature maps: for phantoms only.
+
+    Raises:
+        CheckpointError: the run is not finished, or its store has changed.
+    """
+    record = read_record(run / "run.json")
+    settings = TrainSettings(**record["settings"])
+    store = open_store(settings.data)
+    check_finished(run, record, store)
+    split = make_split(store.index, settings.split, settings.seed)
+    training, test = train_and_test_rows(
+        store.index, split, settings.fold, settings.slices
+    )
+    slices = SliceDataset(store, test, settings.window)
+    place = results / store.folder.name / settings.split
+    seed = Path(f"fold-{settings.fold}/seed-{settings.seed}")
+    folder = place / settings.method / seed
+
+    torch.manual_seed(settings.seed)
+    network = build(settings.method)
+    with precision(settings):
+        untrained = evaluate(network, slices, device=settings.device)
+    write_tables(untrained, settings, settings.method + UNTRAINED, place, seed)
+    threshold = fit_threshold(store, training)
+    of_threshold = evaluate_threshold(threshold, store, test)
+    write_tables(of_threshold, settings, THRESHOLD, place, seed)
+    trained = pd.read_csv(run / "per_slice.csv")
+    write_tables(trained, settings, settings.method, place, seed)
+
+    for name in ("history.csv", "timing.csv"):
+        shutil.copy(run / name, folder / name)
+    record["settings"] |= {"data": store.folder.name, "out": run.name}  # no places
+    record["slices"] = {"training": len(training), "test": len(test)}
+    record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
+    with replacing(folder / "run.json") as file:
+        json.dump(record, file, indent=2)
+        file.write("\n")
+    if examples:
+        weights, _ = read_checkpoint(run / "best.ckpt")
+        load_weights(network, weights, run / "best.ckpt")
+        write_examples(network, slices, examples, folder / "examples.npz")
+    return folder
+
+
+def check_finished(run: Path, record: dict, store: Store) -> None:
+    """Refuses a run that is not done, or whose data are no longer those it saw."""
+    if record.get("status") != "finished":
+        raise CheckpointError(
+            run, "must be a finished run", record.get("status"), "run-unfinished",
+            "go on with `mscf train --resume`",
+        )  # fmt: skip
+    if record["store"]["checksum"] != store.checksum:
+        raise CheckpointError(
+            store.folder, "must be the store of the run", "another", "store-other"
+        )
+
+
+def write_tables(
+    rows: pd.DataFrame, settings: TrainSettings, method: str, place: Path, seed: Path
+) -> None:
+    """``per_slice.csv`` and ``summary.json`` of one method on the run's test slices."""
+    folder = place / method / seed
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = identify(
+        rows, settings.data.name, settings.split, settings.fold, method, settings.seed
+    )
+    write_rows(rows, folder / "per_slice.csv")
+    write_summary(rows, folder / "summary.json")
+
+
+def write_examples(
+    network: nn.Module, slices: SliceDataset, n: int, path: Path
+) -> None:
+    """The slice with most tumour of ``n`` test patients: chosen by the truth alone.
+
+    ``row``, ``hu``, ``truth`` and ``probability`` (in 1/255) a slice, and for every
+    context block ``before<k>`` and ``after<k>``, the ``CHANNELS`` channels with the
+    largest mean before it, ``(n, CHANNELS, h, w)`` float16.
+    """
+    index = slices.index.reset_index(drop=True)
+    chosen = np.sort(index.groupby("patient")["stored_tumour_px"].idxmax())[:n]
+    network.cpu()
+    images = torch.stack([slices[i][0] for i in chosen])
+    with evaluation_mode(network), torch.no_grad():
+        probability = network(three_channels(images)).sigmoid()[:, 0].numpy()
+    maps = [skip_features(network, three_channels(image[None])) for image in images]
+    rows = index["row"].to_numpy()[chosen]
+    kept = {
+        "row": rows,
+        "case": index["case"].to_numpy(str)[chosen],
+        "hu": slices.store.images[rows],
+        "truth": slices.store.masks[rows] == 2,
+        "probability": (probability * 255).round().astype(np.uint8),
+    }
+    for k, skips in enumerate(zip(*maps, strict=True)):
+        before, after = (np.stack(side) for side in zip(*skips, strict=True))
+        channels = np.array([strongest(features, CHANNELS) for features in before])
+        pick = np.arange(len(chosen))[:, None], channels
+        kept[f"channel{k}"] = channels
+        kept[f"before{k}"] = before[pick].astype(np.float16)
+        kept[f"after{k}"] = after[pick].astype(np.float16)
+    with replacing(path, text=False) as file:
+        np.savez_compressed(file, **kept)

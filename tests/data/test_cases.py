@@ -1,0 +1,156 @@
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mscf.data.cases import find_cases
+from mscf.errors import InputError
+
+
+@pytest.fixture
+def msd(tiny_cases, tmp_path):
+    """A copy that a test may spoil, with its `dataset.json`."""
+    folder = tmp_path / "cases"
+    shutil.copytree(tiny_cases, folder)
+    names = [f"liver_{n}.nii.gz" for n in range(6)]
+    pairs = [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in names]
+    (folder / "dataset.json").write_text(json.dumps({"training": pairs}))
+    return folder
+
+
+@pytest.fixture
+def lits(tmp_path):
+    image = nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
+    for number in (0, 2, 10):
+        folder = tmp_path / f"Training Batch {1 + number % 2}"
+        folder.mkdir(exist_ok=True)
+        for kind in ("volume", "segmentation"):
+            suffix = ".nii" if number else ".nii.gz"
+            nib.save(image, folder / f"{kind}-{number}{suffix}")
+    return tmp_path
+
+
+def test_msd_is_found_with_and_without_its_table(msd) -> None:
+    listed = find_cases(msd)
+    assert [case.name for case in listed] == [f"liver_{n}" for n in range(6)]
+    assert all(c.image.name == c.label.name == f"{c.name}.nii.gz" for c in listed)
+    (msd / "dataset.json").unlink()
+    assert find_cases(msd) == listed
+
+
+def test_lits_is_found_in_the_order_of_its_numbers(lits) -> None:
+    cases = find_cases(lits)
+    assert [case.name for case in cases] == ["volume-0", "volume-2", "volume-10"]
+    assert cases[2].label.name == "segmentation-10.nii"
+
+
+def test_without_a_table_of_patients_it_is_said_and_each_case_is_one(
+    msd, capsys
+) -> None:
+    cases = find_cases(msd)
+    assert [case.patient for case in cases] == [case.name for case in cases]
+    assert capsys.readouterr().err.count("[patients-table]") == 1
+
+
+def test_a_table_of_patients_is_honoured(msd, capsys) -> None:
+    rows = [f"liver_{n},P{n // 2},{'true' if n else 'false'}" for n in range(6)]
+    text = "\n".join(["case,patient,spacing_known", *rows])
+    (msd / "patients.csv").write_text(text)
+    cases = find_cases(msd)
+    assert [case.patient for case in cases] == ["P0", "P0", "P1", "P1", "P2", "P2"]
+    assert [case.spacing_known for case in cases] == [False] + [True] * 5
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "case,patient\nliver_0,A",
+        "case,patient,spacing_known\nliver_0,A,true",
+        "case,patient,spacing_known\n" + "liver_0,A,true\n" * 6,
+        "case,patient,spacing_known\n" + "".join(f"liver_{n},A,7\n" for n in range(6)),
+    ],
+)
+def test_a_table_of_patients_that_does_not_fit_is_refused(msd, text) -> None:
+    (msd / "patients.csv").write_text(text)
+    with pytest.raises(InputError, match=r"patients.csv.*\[patients-table\]"):
+        find_cases(msd)
+
+
+def test_a_folder_that_is_none_or_empty_is_refused(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name in ("nowhere", "file", "empty"):
+        with pytest.raises(InputError, match=rf"{name}: .*\[folder-missing\]"):
+            find_cases(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["imagesTr", "labelsTr"])
+@pytest.mark.parametrize("table", [True, False])
+def test_half_a_pair_is_refused_in_msd(msd, kind, table) -> None:
+    (msd / kind / "liver_3.nii.gz").unlink()
+    if not table:
+        (msd / "dataset.json").unlink()
+    with pytest.raises(InputError, match=r"liver_3.*\[pair-incomplete\]"):
+        find_cases(msd)
+
+
+@pytest.mark.parametrize("kind", ["volume", "segmentation"])
+def test_half_a_pair_is_refused_in_lits(lits, kind) -> None:
+    next(lits.rglob(f"{kind}-2.nii")).unlink()
+    with pytest.raises(InputError, match=r"-2\.nii.*\[pair-incomplete\]"):
+        find_cases(lits)
+
+
+def test_every_half_pair_is_named_in_one_go(msd) -> None:
+    for number in (1, 4):
+        (msd / f"labelsTr/liver_{number}.nii.gz").unlink()
+    with pytest.raises(InputError) as caught:
+        find_cases(msd)
+    assert [f.file[-16:] for f in caught.value.findings] == [
+        "/liver_1.nii.gz",
+        "/liver_4.nii.gz",
+    ] or len(caught.value.findings) == 2
+
+
+def test_labels_are_not_asked_for_where_none_are_needed(msd) -> None:
+    (msd / "dataset.json").unlink()
+    shutil.rmtree(msd / "labelsTr")
+    assert [case.label for case in find_cases(msd, labels=False)] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"training": [',
+        '{"test": []}',
+        '{"training": 3}',
+        '{"training": [{"image": 3, "label": 4}]}',
+        '{"training": [{"image": "../x.nii.gz", "label": "labelsTr/liver_0.nii.gz"}]}',
+        '{"training": [{"image": "/x.nii.gz", "label": "labelsTr/liver_0.nii.gz"}]}',
+    ],
+)
+def test_a_table_of_cases_that_makes_no_sense_is_refused(msd, text) -> None:
+    (msd / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match=r"\[dataset-json\]"):
+        find_cases(msd)
+
+
+def test_a_file_that_the_table_leaves_out_is_said(msd, capsys) -> None:
+    table = json.loads((msd / "dataset.json").read_text())
+    table["training"].pop()
+    (msd / "dataset.json").write_text(json.dumps(table))
+    assert len(find_cases(msd)) == 5
+    assert "liver_5.nii.gz" in capsys.readouterr().err
+
+
+def test_two_files_of_one_case_are_refused(msd) -> None:
+    (msd / "dataset.json").unlink()
+    for name in ("liver_1.nii", "LIVER_1.nii.gz"):
+        extra = msd / "imagesTr" / name
+        extra.touch()
+        with pytest.raises(InputError, match=r"(?i)liver_1.*\[case-duplicate\]"):
+            find_cases(msd)
+        extra.unlink()

@@ -1,0 +1,304 @@
+import json
+import resource
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mscf.data import store as store_module
+from mscf.data.store import open_store, prepare
+from mscf.errors import CheckpointError, InputError, SettingsError, StorageError
+
+FILES = ("images.npy", "masks.npy", "index.csv", "store.json")
+
+
+def content(folder) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture
+def cases(tiny_cases, tmp_path):
+    """A copy that a test may spoil."""
+    shutil.copytree(tiny_cases, tmp_path / "cases")
+    return tmp_path / "cases"
+
+
+def test_a_store_holds_every_tumour_slice_with_its_row(tiny_store) -> None:
+    store = open_store(tiny_store)
+    assert len(store) == 18
+    assert store.images.shape == store.masks.shape == (18, 192, 192)
+    assert (store.images.dtype, store.masks.dtype) == (np.int16, np.uint8)
+    assert isinstance(store.images, np.memmap)
+    assert store.index["case"].tolist()[::3] == [f"liver_{n}" for n in range(6)]
+    assert store.index["slice"].tolist() == [0, 1, 2] * 6
+    for row, mask in zip(store.index.to_dict("records"), store.masks, strict=True):
+        assert row["stored_tumour_px"] == (mask == 2).sum() == row["tumour_px"]
+        assert row["liver_px"] == (mask > 0).sum()
+        assert row["lesions"] == 1
+        assert (row["spacing_y"], row["spacing_x"], row["spacing_z"]) == (1.5, 1.5, 4)
+    tumour = store.images[store.masks == 2].mean()
+    assert tumour == pytest.approx(60, abs=2)  # as the cases were made
+
+
+def test_at_the_volumes_own_size_voxels_are_unchanged(tiny_cases, tiny_store) -> None:
+    from mscf.data.volume import as_slices, read_volume
+
+    volume = read_volume(tiny_cases / "imagesTr/liver_2.nii.gz")
+    assert np.array_equal(open_store(tiny_store).images[6:9], as_slices(volume.voxels))
+
+
+def test_two_processes_write_the_same_bytes(tiny_cases, tiny_store, tmp_path) -> None:
+    prepare(tiny_cases, tmp_path / "two", size=192, processes=2)
+    assert content(tmp_path / "two") == content(tiny_store)
+
+
+def test_nothing_changed_nothing_is_built(cases, tmp_path, monkeypatch) -> None:
+    prepare(cases, tmp_path / "store", size=192, processes=1)
+    before = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "store").iterdir()}
+    monkeypatch.setattr(store_module, "slices_of_case", None)  # would fail if called
+    prepare(cases, tmp_path / "store", size=192, processes=1)
+    after = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "store").iterdir()}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda folder: {"size": 224}, "settings"),
+        (lambda folder: {"slices": "liver"}, "settings"),
+        (
+            lambda folder: (
+                shutil.copy(
+                    folder / "imagesTr/liver_0.nii.gz",
+                    folder / "imagesTr/liver_1.nii.gz",
+                )
+                and {}
+            ),
+            "files others at liver_1|same files",
+        ),
+    ],
+)
+def test_a_store_of_other_inputs_is_not_overwritten(
+    change, named, cases, tmp_path
+) -> None:
+    prepare(cases, tmp_path / "store", size=192, processes=1)
+    before = content(tmp_path / "store")
+    with pytest.raises(CheckpointError, match=rf"{named}.*\[store-other\]"):
+        prepare(
+            cases, tmp_path / "store", **{"size": 192, "processes": 1} | change(cases)
+        )
+    assert content(tmp_path / "store") == before
+
+
+def test_a_folder_of_other_files_is_left_alone(cases, tmp_path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(CheckpointError, match=r"thesis.txt.*\[store-other\]"):
+        prepare(cases, tmp_path / "mine", size=192)
+    assert [f.name for f in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("torn", ["after", "journal", "array", "both"])
+def test_an_interrupted_store_goes_on_after_its_last_whole_case(
+    torn, cases, tiny_store, tmp_path, monkeypatch
+) -> None:
+    done = []
+    whole = store_module.slices_of_case
+
+    def until_the_fourth(case, size, slices):
+        done.append(case.name)
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        return whole(case, size, slices)
+
+    monkeypatch.setattr(store_module, "slices_of_case", until_the_fourth)
+    target = tmp_path / "store"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cases, target, size=192, processes=1)
+    assert all(path.name.endswith(".part") for path in target.iterdir())
+    with pytest.raises(CheckpointError, match="store-missing"):
+        open_store(target)
+    if torn in ("journal", "both"):
+        with (target / ".journal.part").open("a") as journal:
+            journal.write('{"case": "liver_3", "ro')
+    if torn in ("array", "both"):
+        with (target / ".images.npy.part").open("ab") as array:
+            array.write(b"half a slice")
+    again = []
+    monkeypatch.setattr(
+        store_module,
+        "slices_of_case",
+        lambda case, size, slices: again.append(case.name) or whole(case, size, slices),
+    )
+    prepare(cases, target, size=192, processes=1)
+    assert again == ["liver_3", "liver_4", "liver_5"]
+    assert content(target) == content(tiny_store)
+
+
+def test_what_was_begun_with_other_files_is_begun_anew(
+    cases, tmp_path, monkeypatch
+) -> None:
+    whole = store_module.slices_of_case
+
+    def until_the_third(case, size, slices):
+        if case.name == "liver_2":
+            raise KeyboardInterrupt
+        return whole(case, size, slices)
+
+    monkeypatch.setattr(store_module, "slices_of_case", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cases, tmp_path / "store", size=192, processes=1)
+    for kind in ("imagesTr", "labelsTr"):
+        shutil.copy(cases / kind / "liver_5.nii.gz", cases / kind / "liver_0.nii.gz")
+    monkeypatch.setattr(store_module, "slices_of_case", whole)
+    store = prepare(cases, tmp_path / "store", size=192, processes=1)
+    assert np.array_equal(store.images[:3], store.images[15:])
+
+
+def test_every_bad_case_is_named_in_one_pass_and_nothing_is_left(
+    cases, tmp_path
+) -> None:
+    for number in (1, 4):
+        path = cases / f"imagesTr/liver_{number}.nii.gz"
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError) as caught:
+        prepare(cases, tmp_path / "store", size=192, processes=1)
+    assert [f.file[-14:] for f in caught.value.findings] == [
+        "liver_1.nii.gz",
+        "liver_4.nii.gz",
+    ]
+    assert {f.check for f in caught.value.findings} == {"gz-truncated"}
+    assert not (tmp_path / "store/store.json").exists()
+    assert not list((tmp_path / "store").glob("[!.]*"))
+
+
+def test_skip_bad_leaves_them_out_and_says_so(cases, tmp_path, capsys) -> None:
+    path = cases / "labelsTr/liver_2.nii.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    for _ in range(2):  # the second finds it unchanged
+        store = prepare(cases, tmp_path / "store", size=192, processes=1, skip_bad=True)
+        assert len(store) == 15
+    assert "liver_2" not in set(store.index["case"])
+    assert store.record["refused"]["liver_2"]["check"] == "gz-truncated"
+    assert "warning: " in capsys.readouterr().err
+
+
+def test_no_tumour_anywhere_is_refused(cases, tmp_path, monkeypatch) -> None:
+    whole = store_module.read_labels
+
+    def without_tumour(path, like):
+        labels, sha256 = whole(path, like)
+        return np.minimum(labels, 1), sha256
+
+    monkeypatch.setattr(store_module, "read_labels", without_tumour)
+    for slices in ("tumour", "all"):
+        with pytest.raises(InputError, match=r"cases: .*\[no-tumour\]"):
+            prepare(cases, tmp_path / slices, size=192, slices=slices, processes=1)
+        assert list((tmp_path / slices).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"), [(200, 192), (160, 192), (450, 448), (0, 192), (-64, 192)]
+)
+def test_a_size_that_no_network_takes_is_refused(size, nearest, tmp_path) -> None:
+    with pytest.raises(SettingsError, match=rf"use {nearest} \[image-size\]"):
+        prepare(tmp_path / "none", tmp_path / "store", size=size)
+
+
+def test_a_full_disk_leaves_nothing_that_a_next_run_would_trust(
+    cases, tiny_store, tmp_path
+) -> None:
+    target = tmp_path / "store"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))  # two and a half cases
+    try:
+        with pytest.raises(StorageError, match=r"\[storage\]"):
+            prepare(cases, target, size=192, processes=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(target.glob("[!.]*"))
+    prepare(cases, target, size=192, processes=1)
+    assert content(target) == content(tiny_store)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_store_with_a_part_missing_or_cut_is_refused(name, tiny_store, tmp_path):
+    for spoil in ("missing", "cut"):
+        folder = tmp_path / f"{spoil}"
+        shutil.copytree(tiny_store, folder)
+        path = folder / name
+        if spoil == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(CheckpointError, match=r"\[store-(damaged|missing)\]"):
+            open_store(folder)
+
+
+def test_a_store_of_another_version_is_refused(tiny_store, tmp_path) -> None:
+    shutil.copytree(tiny_store, tmp_path / "old")
+    record = json.loads((tmp_path / "old/store.json").read_text())
+    record["settings"]["version"] = 0
+    (tmp_path / "old/store.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match="store-damaged"):
+        open_store(tmp_path / "old")
+
+
+def test_liver_and_all_keep_more_slices(cases, tmp_path) -> None:
+    import nibabel as nib
+
+    path = cases / "labelsTr/liver_0.nii.gz"
+    image = nib.load(path)
+    labels = np.asarray(image.dataobj).copy()
+    labels[..., 0] = 0
+    labels[..., 1] = np.minimum(labels[..., 1], 1)
+    nib.save(nib.Nifti1Image(labels, image.affine), path)
+    kept = {
+        slices: prepare(cases, tmp_path / slices, 192, slices, processes=1).index
+        for slices in ("tumour", "liver", "all")
+    }
+    assert [len(index) for index in kept.values()] == [16, 17, 18]
+    assert kept["all"]["tumour_px"].iloc[:2].tolist() == [0, 0]
+    assert not kept["all"]["tumour_lost"].any()
+
+
+def test_a_tumour_that_vanishes_is_kept_and_flagged(tmp_path) -> None:
+    import nibabel as nib
+
+    random = np.random.default_rng(0)
+    labels = np.zeros((400, 400, 2), np.uint8)
+    labels[:200, :200] = 1
+    labels[102, 102, 0] = labels[100:120, 100:120, 1] = 2
+    for kind, voxels in (
+        ("imagesTr", random.integers(-100, 200, labels.shape).astype(np.int16)),
+        ("labelsTr", labels),
+    ):
+        (tmp_path / "cases" / kind).mkdir(parents=True)
+        nib.save(
+            nib.Nifti1Image(voxels, np.diag([-1, -1, 3, 1])),
+            tmp_path / "cases" / kind / "liver_0.nii",
+        )
+    index = prepare(tmp_path / "cases", tmp_path / "store", 192, processes=1).index
+    assert index["tumour_lost"].tolist() == [True, False]
+    assert index["tumour_px"].tolist() == [1, 400]
+
+
+@pytest.mark.shared
+def test_the_excerpt_holds_what_its_readme_says(tmp_path) -> None:
+    from pathlib import Path
+
+    excerpt = Path(__file__).parents[3] / "shared/data/lits_excerpt"
+    if not excerpt.is_dir():
+        pytest.skip("the founders' excerpt of LiTS is not beside the project")
+    store = prepare(excerpt, tmp_path / "store", size=192)
+    counts = store.record["counts"]
+    assert (counts["cases"], counts["patients"], counts["slices"]) == (26, 24, 370)
+    assert counts["tumour_lost"] == 5
+    patients = pd.read_csv(excerpt / "patients.csv", dtype="str")
+    of_case = dict(zip(patients["case"], patients["patient"], strict=True))
+    assert store.index["patient"].tolist() == store.index["case"].map(of_case).tolist()

@@ -1,0 +1,267 @@
+import gzip
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mscf.data.volume import as_slices, read_labels, read_volume, unpacked
+from mscf.errors import InputError
+
+SHAPE = (10, 12, 6)
+AFFINE = np.array([[0.8, 0, 0, -10], [0, 0.9, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1.0]])
+
+
+def hu(seed=0, shape=SHAPE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-1000, 1000, shape).astype(np.int16)
+
+
+def write(path, voxels, affine=AFFINE, **header):
+    image = nib.Nifti1Image(voxels, affine)
+    for name, value in header.items():
+        image.header[name] = value
+    content = image.to_bytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def refused(path, check):
+    with pytest.raises(InputError, match=rf"\[{check}\]") as caught:
+        read_volume(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_voxels_come_in_ras_order_with_their_spacing(tmp_path) -> None:
+    volume = read_volume(write(tmp_path / "a.nii.gz", hu()))
+    assert np.array_equal(volume.voxels, hu())
+    assert volume.voxels.dtype == np.int16
+    assert volume.spacing == pytest.approx((0.8, 0.9, 2.5))
+    assert volume.spacing_known
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        "".join(c)
+        for axes in itertools.permutations(("LR", "PA", "IS"))
+        for c in itertools.product(*axes)
+    ],
+)
+def test_all_48_orientations_give_the_same_volume_and_labels(codes, tmp_path) -> None:
+    labels = (hu(1) > 500).astype(np.uint8)
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
+    )
+    for name, voxels in (("image", hu()), ("label", labels)):
+        nib.save(
+            nib.Nifti1Image(voxels, AFFINE).as_reoriented(turn),
+            tmp_path / f"{name}.nii",
+        )
+    volume = read_volume(tmp_path / "image.nii")
+    assert np.array_equal(volume.voxels, hu())
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
+    assert np.array_equal(read_labels(tmp_path / "label.nii", volume)[0], labels)
+
+
+def test_a_slice_is_shown_as_radiology_shows_it() -> None:
+    voxels = np.zeros(SHAPE)
+    voxels[-1, -1, 3] = 1  # right, front
+    voxels[0, -1, 3] = 2  # left, front
+    voxels[-1, 0, 3] = 3  # right, back
+    slices = as_slices(voxels)
+    assert slices.shape == (6, 12, 10)
+    assert (slices[3, 0, 0], slices[3, 0, -1], slices[3, -1, 0]) == (1, 2, 3)
+
+
+def test_slope_and_offset_are_applied(tmp_path) -> None:
+    stored = (hu() + 1024).astype(np.int16)
+    path = write(tmp_path / "a.nii", stored, scl_slope=1, scl_inter=-1024)
+    assert np.array_equal(read_volume(path).voxels, hu())
+
+
+@pytest.mark.parametrize("missing", [4, 64, 0.5])
+def test_a_truncated_gzip_is_refused(missing, tmp_path) -> None:
+    path = write(tmp_path / "a.nii.gz", hu())
+    whole = path.read_bytes()
+    cut = missing if missing >= 1 else int(len(whole) * missing)
+    path.write_bytes(whole[:-cut])
+    refused(path, "gz-truncated")
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_refused_or_changes_nothing(where, bit) -> None:
+    content = bytes(range(256)) * 64
+    packed = bytearray(gzip.compress(content, mtime=0))
+    at = int(where * len(packed))
+    packed[at] ^= 1 << bit
+    try:
+        read = unpacked(bytes(packed), "a.nii.gz")
+    except InputError:
+        return
+    assert read == content
+    assert at < 10  # time and system in the header carry no data
+
+
+def test_a_flipped_bit_of_a_volume_is_refused(tmp_path) -> None:
+    path = write(tmp_path / "a.nii.gz", hu())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    refused(path, "gz-corrupt")
+
+
+def test_what_is_not_what_its_name_says_is_refused(tmp_path) -> None:
+    plain, packed = write(tmp_path / "a.nii", hu()), write(tmp_path / "b.nii.gz", hu())
+    refused(plain.rename(tmp_path / "c.nii.gz"), "gz-mismatch")
+    refused(packed.rename(tmp_path / "d.nii"), "not-nifti")
+
+
+@pytest.mark.parametrize("left", [-1, 400])
+def test_a_short_file_is_refused(left, tmp_path) -> None:
+    path = write(tmp_path / "a.nii", hu())
+    path.write_bytes(path.read_bytes()[:left])
+    refused(path, "file-short")
+    packed = tmp_path / "b.nii.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    refused(packed, "file-short")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>" * 40, b"\0" * 400])
+def test_what_is_no_nifti_is_refused(content, tmp_path) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(content)
+    refused(path, "not-nifti")
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 4, 2), (6, 6, 4, 5), (6, 6, 4, 1, 3)])
+def test_more_than_three_axes_are_refused(shape, tmp_path) -> None:
+    refused(write(tmp_path / "a.nii", hu(shape=shape)), "four-d")
+
+
+def test_a_last_axis_of_one_is_no_axis(tmp_path) -> None:
+    path = write(tmp_path / "a.nii", hu()[..., None])
+    assert np.array_equal(read_volume(path).voxels, hu())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_not_finite_are_refused_with_their_place(
+    value, tmp_path
+) -> None:
+    voxels = hu().astype(np.float32)
+    voxels[3, 4, 5] = voxels[8, 8, 5] = value
+    path = write(tmp_path / "a.nii.gz", voxels)
+    with pytest.raises(InputError, match=r"2 that are not, the first at \(3, 4, 5\)"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("values", [[0, 0], [-1024, -1024], [0, 70]])
+def test_an_image_of_nothing_is_refused(values, tmp_path) -> None:
+    voxels = np.array(values, np.int16)[np.arange(720).reshape(SHAPE) % 2]
+    refused(write(tmp_path / "a.nii", voxels), "constant")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_is_not_in_hounsfield_units_is_refused(dtype, tmp_path) -> None:
+    voxels = np.random.default_rng(0).random(SHAPE)
+    if dtype != np.float32:
+        voxels = voxels * 255
+    refused(write(tmp_path / "a.nii", voxels.astype(dtype)), "not-hu")
+
+
+def test_an_rgb_image_is_refused(tmp_path) -> None:
+    rgb = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    refused(write(tmp_path / "a.nii", rgb), "voxel-type")
+
+
+def test_a_singular_affine_is_refused(tmp_path) -> None:
+    path = tmp_path / "a.nii"
+    image = nib.Nifti1Image(hu(), AFFINE)
+    image.header["srow_x"] = image.header["srow_y"]
+    content = bytearray(image.to_bytes())
+    content[280:296] = content[296:312]  # srow_x becomes srow_y
+    path.write_bytes(content)
+    refused(path, "geometry-invalid")
+
+
+def test_a_file_that_does_not_say_where_it_lies_has_no_millimetres(tmp_path) -> None:
+    path = tmp_path / "a.nii"
+    image = nib.Nifti1Image(hu(), None)
+    nib.save(image, path)
+    volume = read_volume(path)
+    assert not volume.spacing_known
+    assert [repair.check for repair in volume.repairs] == ["geometry-unknown"]
+
+
+# Labels
+
+
+@pytest.fixture
+def volume(tmp_path):
+    return read_volume(write(tmp_path / "image.nii.gz", hu()))
+
+
+LABELS = np.random.default_rng(2).integers(0, 3, SHAPE)
+
+
+def test_labels_of_any_type_are_read(volume, tmp_path) -> None:
+    for dtype in (np.uint8, np.int16, np.float32, np.float64):
+        path = write(tmp_path / "label.nii.gz", LABELS.astype(dtype))
+        read, sha256 = read_labels(path, volume)
+        assert read.dtype == np.uint8
+        assert np.array_equal(read, LABELS)
+        assert len(sha256) == 64
+
+
+def test_labels_stored_as_scaled_floats_are_rounded(volume, tmp_path) -> None:
+    image = nib.Nifti1Image(LABELS.astype(np.float64), AFFINE)
+    image.set_data_dtype(np.uint8)  # nibabel picks a slope of 2 / 255
+    nib.save(image, tmp_path / "label.nii")
+    assert np.array_equal(read_labels(tmp_path / "label.nii", volume)[0], LABELS)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [(3, "3 in 1"), (-1, "-1 in 1"), (0.5, "0.5 in 1")]
+)
+def test_other_labels_are_refused_with_value_and_count(
+    value, found, volume, tmp_path
+) -> None:
+    labels = LABELS.astype(np.float32)
+    labels[1, 1, 1] = value
+    path = write(tmp_path / "label.nii", labels)
+    with pytest.raises(InputError, match=rf"found: {found} .*\[label-values\]"):
+        read_labels(path, volume)
+
+
+def test_labels_that_are_not_finite_are_refused(volume, tmp_path) -> None:
+    labels = LABELS.astype(np.float32)
+    labels[1, 1, 1] = np.nan
+    with pytest.raises(InputError, match=r"\[nonfinite\]"):
+        read_labels(write(tmp_path / "label.nii", labels), volume)
+
+
+@pytest.mark.parametrize(
+    "labels", [LABELS[..., :-1], LABELS.transpose(1, 0, 2), LABELS[::2, ::2, ::2]]
+)
+def test_labels_of_another_shape_are_refused(labels, volume, tmp_path) -> None:
+    path = write(tmp_path / "label.nii", labels.astype(np.uint8))
+    with pytest.raises(InputError, match=r"\(10, 12, 6\).*\[shape-mismatch\]"):
+        read_labels(path, volume)
+
+
+def test_labels_that_lie_elsewhere_are_refused(volume, tmp_path) -> None:
+    flipped, moved = AFFINE @ np.diag([1, -1, 1, 1]), AFFINE.copy()
+    moved[0, 3] += 50
+    for affine in (flipped, moved, AFFINE @ np.diag([2, 2, 1, 1])):
+        path = write(tmp_path / "label.nii", LABELS.astype(np.uint8), affine)
+        with pytest.raises(InputError, match=r"\[affine-mismatch\]"):
+            read_labels(path, volume)
+
+
+def test_a_drift_below_half_a_voxel_is_taken(volume, tmp_path) -> None:
+    near = AFFINE.copy()
+    near[0, 3] += 0.2 * 0.8
+    path = write(tmp_path / "label.nii", LABELS.astype(np.uint8), near)
+    assert np.array_equal(read_labels(path, volume)[0], LABELS)
