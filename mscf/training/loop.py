@@ -134,9 +134,16 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def precision(settings: TrainSettings) -> torch.autocast:
-    """Products in bfloat16 or as they are; weights and loss stay float32."""
+    """Products in bfloat16 or as they are; weights and loss stay float32.
+
+    Without autocast's cache: it keeps the weights' bfloat16 copies until the context
+    ends, so that no step of an epoch would reach the next forward pass.
+    """
     return torch.autocast(
-        settings.device.type, torch.bfloat16, enabled=settings.precision == "bf16"
+        settings.device.type,
+        torch.bfloat16,
+        enabled=settings.precision == "bf16",
+        cache_enabled=False,
     )
 
 

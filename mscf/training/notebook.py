@@ -24,7 +24,7 @@ PHANTOMS = "phantoms"  # the word that stands for the demo's own data
 DEMO_CASES = 16  # of large dark tumours; 13 patients, three were scanned twice
 DEMO_SIZE = 192  # pixels; the smallest that the networks take
 # Instead of 400 epochs with augmentation from a neutral bias: what shows in minutes.
-DEMO = {"epochs": 3, "augment": False, "log_odds_bias": True}
+DEMO = {"epochs": 4, "augment": False, "log_odds_bias": True}
 WHOLE = ("gpus", "epochs", "batch_size", "image_size", "fold", "seed", "processes",
          "workers")  # fmt: skip
 
@@ -58,9 +58,10 @@ def notebook_settings(
     del given["processes"]
     if isinstance(given.get("window"), str):
         given["window"] = as_window(given["window"])
+    folder = base / data
     if data == PHANTOMS:
         given["image_size"] = given.get("image_size") or DEMO_SIZE
-        data = demo_folder(base) / f"store-{given['image_size']}"
+        folder = demo_folder(base) / f"store-{given['image_size']}"
         given = DEMO | {k: v for k, v in given.items() if v is not None}
     elif epochs is None:
         del given["epochs"]
@@ -70,7 +71,7 @@ def notebook_settings(
             unknown[0], "must be a parameter of the notebook", given[unknown[0]],
             "parameters",
         )  # fmt: skip
-    return TrainSettings(data=base / data, out=base / out, **given)
+    return TrainSettings(data=folder, out=base / out, **given)
 
 
 def as_window(text: str) -> tuple:
@@ -134,15 +135,15 @@ def comparison(
 
 
 def in_words(table: pd.DataFrame, network: str, rivals: tuple[str, ...]) -> str:
-    """One sentence for each rival: whether the network is above it, in pooled Dice."""
+    """One sentence: whether the network is above its rivals, in pooled Dice."""
     own = table.loc[network, "pooled Dice"]
     patients, slices = table.loc[network, ["patients", "of"]]
-    sentences = [
-        f"On {slices:.0f} slices of {patients:.0f} patients that it has not seen, "
-        f"*{network}* has a pooled Dice of {own:.2f}."
-    ]
+    compared = []
     for rival in rivals:
         other = table.loc[rival, "pooled Dice"]
         word = "above" if own > other else "below" if own < other else "level with"
-        sentences.append(f"That is {word} *{rival}* ({other:.2f}).")
-    return " ".join(sentences)
+        compared.append(f"{word} *{rival}* ({other:.2f})")
+    return (
+        f"On {slices:.0f} slices of {patients:.0f} patients that it has not seen, "
+        f"*{network}* has a pooled Dice of {own:.2f}: {', '.join(compared)}."
+    )

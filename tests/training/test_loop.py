@@ -118,6 +118,22 @@ def test_batch_larger_than_the_data_is_an_error(tiny_store, tmp_path) -> None:
         train(settings_for(tiny_store, tmp_path, batch_size=100))
 
 
+@pytest.mark.parametrize("kind", ["float32", "bf16"])
+def test_every_step_of_an_epoch_sees_the_weights_of_the_step_before(
+    kind, tiny_store, tmp_path
+) -> None:
+    settings = settings_for(tiny_store, tmp_path, precision=kind)
+    network = nn.Conv2d(3, 1, 1)
+    seen = []
+    network.register_forward_hook(lambda m, x, y: seen.append(y.detach().float()))
+    batch = torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    with loop.precision(settings):
+        loop.train_one_epoch(network, [batch] * 3, optimizer)
+    assert not torch.equal(seen[1], seen[0])
+    assert not torch.equal(seen[2], seen[1])
+
+
 def test_log_odds_bias_makes_the_untrained_network_expect_the_tumours_share(
     tiny_store,
 ) -> None:
@@ -130,7 +146,7 @@ def test_log_odds_bias_makes_the_untrained_network_expect_the_tumours_share(
     nn.init.zeros_(network[-1].weight)
     start_at_log_odds(network, slices)
     probability = torch.sigmoid(network(torch.zeros(1, 3, 192, 192))).mean()
-    assert float(probability) == pytest.approx((store.masks[:] == 2).mean(), rel=1e-5)
+    assert probability.item() == pytest.approx((store.masks[:] == 2).mean(), rel=1e-5)
 
 
 def test_the_record_is_json_without_user_or_path_of_the_machine(

@@ -1,0 +1,134 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+
+from mscf.errors import SettingsError
+from mscf.evaluation.metrics import slice_metrics
+from mscf.training import notebook
+from mscf.training.notebook import (
+    DEMO,
+    comparison,
+    demo_store,
+    in_words,
+    notebook_settings,
+)
+from mscf.training.settings import TrainSettings
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = {
+    "data": "stores/mine", "method": "mscf", "gpus": None, "epochs": None,
+    "batch_size": 8, "learning_rate": 2e-4, "image_size": None, "split": "patient",
+    "fold": 0, "seed": 0, "window": (-40, 160), "slices": "tumour", "pretrained": True,
+    "processes": None, "workers": None, "precision": "auto", "resume": True,
+    "out": "runs/train",
+}  # fmt: skip
+
+
+def settings_of(**changes) -> TrainSettings:
+    return notebook_settings(Path("here"), **(PARAMETERS | changes))
+
+
+def test_parameters_are_those_of_the_notebook_with_its_defaults() -> None:
+    found = papermill.inspect_notebook(ROOT / "notebooks/train.ipynb")
+    assert list(found) == list(PARAMETERS)
+
+
+def test_a_store_is_trained_on_in_the_papers_setting() -> None:
+    assert settings_of() == TrainSettings(
+        data="here/stores/mine", out="here/runs/train", resume=True
+    )
+
+
+def test_phantoms_depart_from_it_as_the_page_says() -> None:
+    found = settings_of(data="phantoms")
+    assert found.image_size == 192
+    assert found.data == notebook.demo_folder(Path("here")) / "store-192"
+    expected = settings_of(data=found.data.relative_to("here"), image_size=192)
+    assert found == replace(expected, **DEMO)
+
+
+def test_what_is_asked_for_wins_over_the_demo() -> None:
+    found = settings_of(data="phantoms", epochs=1, image_size=224, learning_rate=1e-3)
+    assert (found.epochs, found.learning_rate) == (1, 1e-3)
+    assert found.data.name == "store-224"
+
+
+def test_an_absolute_path_stays(tmp_path) -> None:
+    found = settings_of(data=str(tmp_path), out=str(tmp_path / "run"))
+    assert (found.data, found.out) == (tmp_path, tmp_path / "run")
+
+
+def test_a_window_may_come_as_text() -> None:
+    assert settings_of(window="[-160, 240]").window == (-160.0, 240.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gpus": 99}, "99 GPUs were asked for, this machine has"),
+        ({"gpus": "four"}, "gpus: must be a whole number or None .found: four"),
+        ({"gpus": True}, "gpus: must be a whole number"),
+        ({"epochs": 1.5}, "epochs: must be a whole number"),
+        ({"batch_size": 0}, "batch_size: must be at least 1"),
+        ({"processes": 2}, "processes: training uses one process so far"),
+        ({"window": "wide"}, "window: must be two HU"),
+        ({"window": "(1, 2, 3)"}, "window: must be two HU"),
+        ({"method": "unett"}, "method: must be a key"),
+        ({"learning_rat": 1e-3}, "learning_rat: must be a parameter of the notebook"),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_error(changes, message) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        settings_of(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_demo_store_is_made_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(notebook, "DEMO_CASES", 1)
+    store = demo_store(tmp_path)
+    assert store.size == 192
+    assert set(store.index["case"]) == {"liver_0"}
+    written = (store.folder / "images.npy").stat().st_mtime_ns
+    assert demo_store(tmp_path).checksum == store.checksum
+    assert (store.folder / "images.npy").stat().st_mtime_ns == written
+
+
+def rows_of(shifts: list[int]) -> pd.DataFrame:
+    """A slice for each shift of a 4 x 4 square against the truth, two patients."""
+    rows = []
+    for number, shift in enumerate(shifts):
+        prediction, truth = np.zeros((2, 16, 16), bool)
+        truth[4:8, 4:8] = True
+        prediction[4:8, 4 + shift : 8 + shift] = True
+        row = {"case": f"c{number % 2}", "patient": f"p{number % 2}", "slice": number}
+        row |= {"height": 16, "width": 16, "spacing_y": 1.0, "spacing_x": 1.0}
+        rows.append(row | slice_metrics(prediction, truth))
+    return pd.DataFrame(rows)
+
+
+def test_comparison_has_mean_and_pooled_dice_of_each_name() -> None:
+    table = comparison(
+        {"good": rows_of([0, 2, 0, 0]), "bad": rows_of([4, 4, 4, 2])}, settings_of()
+    )
+    assert table.index.tolist() == ["good", "bad"]
+    assert table.loc["good", "mean Dice"] == pytest.approx((3 + 0.5) / 4)
+    assert table.loc["bad", "pooled Dice"] == pytest.approx(0.5 / 4)
+    assert table["slices without overlap"].tolist() == [0, 3]
+    assert table["patients"].tolist() == [2, 2]
+    low, high = table.loc["good", ["from", "to"]]
+    assert low <= table.loc["good", "mean Dice"] <= high
+
+
+def test_words_say_who_is_above_whom() -> None:
+    table = pd.DataFrame(
+        {"pooled Dice": [0.4, 0.5, 0.1], "of": 9, "patients": 2},
+        index=["network", "threshold", "untrained"],
+    )
+    assert in_words(table, "network", ("threshold", "untrained")) == (
+        "On 9 slices of 2 patients that it has not seen, *network* has a pooled Dice "
+        "of 0.40: below *threshold* (0.50), above *untrained* (0.10)."
+    )
