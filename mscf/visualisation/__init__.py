@@ -1,0 +1,1 @@
+"""Pictures: arrays and an Axes in, the Axes out."""

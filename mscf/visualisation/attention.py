@@ -1,0 +1,100 @@
+"""What the two contexts look at: rows of the spatial map, the channel map."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from mscf.visualisation.segmentations import Image, draw_slice
+from mscf.visualisation.style import INK, LIVER_WINDOW, MISS
+
+MAP_COLOURS = "plasma"
+
+
+def draw_attention(
+    ax: Axes,
+    hu: Image,
+    row: NDArray[np.floating],
+    position: int,
+    shape: tuple[int, int],
+    window: tuple[float, float] = LIVER_WINDOW,
+    highest: float | None = None,
+) -> AxesImage:
+    """One row of M (Eq. 2) over its slice: where the marked position gathers from.
+
+    ``row`` ``(N,)`` sums to 1 over positions counted row by row on a grid of ``shape``
+    (rows, columns); drawn in multiples of the even share 1/N, on a logarithmic scale up
+    to ``highest``. Positions below the even share stay clear. Gives the picture of the
+    row, for a colour bar.
+    """
+    height, width = hu.shape
+    draw_slice(ax, hu, window)
+    times = row.reshape(shape) * row.size
+    top = max(times.max() if highest is None else highest, 1.01)
+    picture = ax.imshow(
+        np.ma.masked_less(times, 1), cmap=MAP_COLOURS, norm=LogNorm(1, top),
+        alpha=0.75, extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="nearest",
+    )  # fmt: skip
+    x, y = centre_of(position, shape, hu.shape)
+    circle = {"marker": "o", "markerfacecolor": "none", "linestyle": "none"}
+    ax.plot(x, y, markersize=11, color=INK, markeredgewidth=3, **circle)
+    ax.plot(x, y, markersize=11, color=MISS, markeredgewidth=1.5, **circle)
+    return picture
+
+
+def centre_of(
+    position: int, shape: tuple[int, int], image: tuple[int, int]
+) -> tuple[float, float]:
+    """Column and row, in pixels of the image, of a position's centre."""
+    row, column = divmod(position, shape[1])
+    x = (column + 0.5) * image[1] / shape[1] - 0.5
+    y = (row + 0.5) * image[0] / shape[0] - 0.5
+    return x, y
+
+
+def position_of(
+    pixel: tuple[int, int], shape: tuple[int, int], image: tuple[int, int]
+) -> int:
+    """The position of a grid of ``shape`` in which a pixel (row, column) lies."""
+    row = pixel[0] * shape[0] // image[0]
+    column = pixel[1] * shape[1] // image[1]
+    return row * shape[1] + column
+
+
+def draw_affinity(ax: Axes, affinity: NDArray[np.floating]) -> AxesImage:
+    """The channel map of Eq. 4 ``(C, C)``: row i says from where channel i gathers."""
+    channels = len(affinity)
+    picture = ax.imshow(affinity, cmap="inferno", vmin=0, vmax=1)
+    ax.set_xlabel("gathered from channel")
+    ax.set_ylabel("channel")
+    ax.set_xticks([0, channels - 1])
+    ax.set_yticks([0, channels - 1])
+    return picture
+
+
+def row_entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Entropy in nats of each row of a map: 0 chooses one, log N chooses nothing."""
+    weights = np.asarray(weights, np.float64)
+    logarithms = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
+    return -(weights * logarithms).sum(axis=-1)
+
+
+def affinity_facts(affinity: NDArray[np.floating]) -> dict[str, float]:
+    """What Eq. 4 does on one slice, in numbers; ``affinity`` is ``(C, C)``.
+
+    Columns are what Eq. 5 as printed sums over: their sum is how often a channel is
+    counted, 1 for all if every channel kept to itself.
+    """
+    chosen = affinity.argmax(axis=1)
+    return {
+        "channels": len(affinity),
+        "mean row entropy (nats)": float(row_entropy(affinity).mean()),
+        "entropy of no choice": float(np.log(len(affinity))),
+        "rows that choose themselves": int((chosen == np.arange(len(chosen))).sum()),
+        "channels chosen by any row": len(np.unique(chosen)),
+        "largest column sum": float(affinity.sum(axis=0).max()),
+    }

@@ -1,0 +1,54 @@
+"""`notebooks/train.ipynb` by the commands of the README."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+pytestmark = [pytest.mark.check, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+
+
+def papermill(output: Path, *parameters: str) -> subprocess.CompletedProcess:
+    pairs = [part for p in parameters for part in ("-p", *p.split("=", 1))]
+    return subprocess.run(
+        [sys.executable, "-m", "papermill", "notebooks/train.ipynb", output, *pairs],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_one_epoch_on_phantoms_runs_to_the_last_cell(tmp_path) -> None:
+    out = tmp_path / "run"
+    done = papermill(tmp_path / "train.ipynb", "epochs=1", f"out={out}", "gpus=0")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (out / "per_slice.csv").is_file()
+    notebook = nbformat.read(tmp_path / "train.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("gpus=64", "64 GPUs were asked for, this machine has"),
+        ("method=unett", "method: must be a key of METHODS"),
+        ("batch_size=0", "batch_size: must be at least 1"),
+    ],
+)
+def test_a_bad_parameter_is_one_error_in_the_first_cell_after_them(
+    parameter, message, tmp_path
+) -> None:
+    done = papermill(tmp_path / "train.ipynb", parameter, f"out={tmp_path / 'run'}")
+    assert done.returncode == 1
+    notebook = nbformat.read(tmp_path / "train.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    injected = next(
+        i for i, c in enumerate(code) if "injected-parameters" in c.metadata.tags
+    )
+    (error,) = [o for o in code[injected + 1].outputs if o.output_type == "error"]
+    assert message in error.evalue
+    assert all(cell.execution_count is None for cell in code[injected + 2 :])
+    assert not (tmp_path / "run").exists()

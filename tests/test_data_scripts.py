@@ -1,0 +1,74 @@
+"""The scripts as a shell calls them: exit codes, one line an error."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(script: str, *arguments: object):
+    spec = importlib.util.spec_from_file_location(
+        script, ROOT / f"data_scripts/{script}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    app = typer.Typer()
+    app.command()(module.main)
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def cases(tiny_cases, tmp_path):
+    shutil.copytree(tiny_cases, tmp_path / "cases")
+    return tmp_path / "cases"
+
+
+def test_prepare_says_what_it_made_and_finds_it_again(tiny_cases, tmp_path) -> None:
+    arguments = tiny_cases, tmp_path / "store", "--size", 192, "--processes", 1
+    for _ in range(2):
+        result = run("prepare", *arguments)
+        assert result.exit_code == 0
+        assert "6 cases, 6 patients, 18 slices" in result.stdout
+
+
+def test_a_refused_case_is_one_line_and_exit_code_3(cases, tmp_path) -> None:
+    for number in (0, 5):
+        path = cases / f"imagesTr/liver_{number}.nii.gz"
+        path.write_bytes(path.read_bytes()[:-50])
+    result = run("prepare", cases, tmp_path / "store", "--size", 192, "--processes", 1)
+    assert result.exit_code == 3
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 2
+    assert all("[gz-truncated]" in line for line in errors)
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code", "check"),
+    [
+        ("nowhere", (), 3, "[folder-missing]"),
+        ("cases", ("--size", 200), 2, "[image-size]"),
+        ("cases", ("--size", 160), 2, "[image-size]"),
+        ("cases", ("--slices", "spleen"), 2, "[slices]"),
+    ],
+)
+def test_a_bad_argument_of_prepare_leaves_nothing(
+    source, options, code, check, cases, tmp_path
+) -> None:
+    result = run("prepare", tmp_path / source, tmp_path / "store", *options)
+    assert result.exit_code == code
+    assert check in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_store_where_a_file_lies_is_refused_as_storage(cases, tmp_path) -> None:
+    (tmp_path / "store").write_text("a file")
+    result = run("prepare", cases, tmp_path / "store", "--size", 192)
+    assert result.exit_code == 7
+    assert "[storage]" in result.stderr
+    assert (tmp_path / "store").read_text() == "a file"

@@ -1,0 +1,115 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from torch import nn
+
+from mscf import results as module
+from mscf.data.store import open_store
+from mscf.errors import CheckpointError
+from mscf.models.context import ContextBlock
+from mscf.results import keep_run
+from mscf.training import loop
+from mscf.training.loop import train
+from mscf.training.settings import TrainSettings
+
+ROOT = Path(__file__).parents[1]
+
+
+class SmallNetwork(nn.Module):
+    """One context block between two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, 16, 3, stride=8, padding=1)
+        self.contexts = nn.ModuleList([ContextBlock(16)])
+        self.up = nn.ConvTranspose2d(16, 1, 8, stride=8)
+        self.last = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x):
+        return self.last(self.up(self.contexts[0](self.down(x))))
+
+
+@pytest.fixture
+def run(tiny_store, tmp_path, monkeypatch):
+    for place in (loop, module):
+        monkeypatch.setattr(place, "build", lambda *_, **__: SmallNetwork())
+    settings = TrainSettings(
+        data=tiny_store, out=tmp_path / "run", epochs=2, pretrained=False, gpus=0
+    )
+    return train(settings)
+
+
+def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
+    run, tiny_store, tmp_path
+) -> None:
+    folder = keep_run(run.folder, tmp_path / "results")
+    assert folder == tmp_path / "results/tiny/patient/mscf/fold-0/seed-0"
+    tables = {
+        method: pd.read_csv(
+            tmp_path / f"results/tiny/patient/{method}/fold-0/seed-0/per_slice.csv"
+        )
+        for method in ("mscf", "mscf+untrained", "hu_threshold")
+    }
+    for method, table in tables.items():
+        assert set(table["method"]) == {method}
+        assert table[["case", "slice"]].equals(tables["mscf"][["case", "slice"]])
+    assert (folder / "per_slice.csv").read_bytes() == (
+        run.folder / "per_slice.csv"
+    ).read_bytes()
+    assert (folder / "history.csv").read_bytes() == (
+        run.folder / "history.csv"
+    ).read_bytes()
+    # The threshold knows the liver, and the made tumour is far darker than it.
+    assert tables["hu_threshold"]["dice"].mean() > 0.8
+    record = json.loads((folder / "run.json").read_text())
+    assert record["slices"]["test"] == len(tables["mscf"])
+    assert str(tmp_path) not in (folder / "run.json").read_text()
+    assert not (folder / "examples.npz").exists()
+
+
+def test_examples_are_the_slices_as_they_are_and_as_the_network_sees_them(
+    run, tiny_store, tmp_path
+) -> None:
+    folder = keep_run(run.folder, tmp_path / "results", examples=2)
+    store = open_store(tiny_store)
+    with np.load(folder / "examples.npz") as kept:
+        rows, n = kept["row"], len(kept["row"])
+        assert np.array_equal(kept["hu"], store.images[rows])
+        assert np.array_equal(kept["truth"], store.masks[rows] == 2)
+        assert kept["probability"].shape == (n, 192, 192)
+        assert kept["before0"].shape == kept["after0"].shape == (n, 6, 24, 24)
+        # Before training alpha and beta are 0, and after two steps nearly: 2 X.
+        np.testing.assert_allclose(kept["after0"], 2 * kept["before0"], atol=0.05)
+        tested = set(run.rows["patient"])
+        assert set(store.index["patient"].loc[rows]) <= tested
+
+
+def test_a_run_that_is_not_finished_or_of_other_data_is_refused(run, tmp_path) -> None:
+    path = run.folder / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"status": "training"}))
+    with pytest.raises(CheckpointError, match="run-unfinished"):
+        keep_run(run.folder, tmp_path / "results")
+    other = record | {"store": {"checksum": "0"}}
+    path.write_text(json.dumps(other))
+    with pytest.raises(CheckpointError, match="store-other"):
+        keep_run(run.folder, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_no_voxel_of_a_person_is_in_the_repository() -> None:
+    """Examples hold voxels, so they may be of phantoms only."""
+    for path in (ROOT / "results").rglob("*.npz"):
+        assert path.relative_to(ROOT / "results").parts[0].startswith("phantoms")
+    allowed = {".csv", ".json", ".npz"}
+    files = [p for p in (ROOT / "results").rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} <= allowed
+
+
+def test_results_name_no_place_of_the_machine_that_made_them() -> None:
+    for path in (ROOT / "results").rglob("run.json"):
+        settings = json.loads(path.read_text())["settings"]
+        assert "/" not in settings["data"] + settings["out"]
