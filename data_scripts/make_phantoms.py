@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
-from mscf.cli import one_line_errors
+from mscf.cli import Verbose, one_line_errors, run_script
 
 
 def main(
@@ -20,9 +19,7 @@ def main(
     processes: Annotated[
         int | None, Option(help="at once", show_default="one a core")
     ] = None,
-    verbose: Annotated[
-        bool, Option("--verbose", help="show the traceback of an error")
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write synthetic abdominal CT with liver tumours, in MSD's layout."""
     from mscf.data.phantom import make_phantoms
@@ -32,4 +29,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_script(main)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
-from mscf.cli import Verbose, one_line_errors
+from mscf.cli import Verbose, one_line_errors, run_script
 
 
 def main(
@@ -34,4 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_script(main)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from typer import Argument, Option  # noqa: F401
+from typer import Option
 
-from mscf.errors import MscfError
+from mscf.errors import Finding, MscfError, printable
 from mscf.models import METHODS
 
 app = typer.Typer(
@@ -96,6 +96,35 @@ def train(
         run_training(TrainSettings(**chosen))
 
 
-def main() -> None:
+def run(app: typer.Typer) -> NoReturn:
+    """Runs a command and exits; a mistyped option is one line, like every failure."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:  # Ctrl-C
+        sys.exit(130)
+    except Exception as error:
+        # The class is click's or typer's own, by version; both have this method.
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            finding = Finding(
+                "arguments", "must be known options with good values",
+                printable(error.format_message()), "arguments", "see --help",
+            )  # fmt: skip
+            print(f"error: {finding}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def run_script(function: Callable[..., None]) -> NoReturn:
+    """Runs one function as a command of its own: the scripts in ``data_scripts``."""
+    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    script.command()(function)
+    run(script)
+
+
+def main() -> NoReturn:
     """The entry point of the console script."""
-    app()
+    run(app)

@@ -25,7 +25,7 @@ from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, evaluation_mode
-from mscf.evaluation.tables import identify, write_rows, write_summary
+from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
 from mscf.models import build
 from mscf.replacing import replacing
 from mscf.training.loop import precision
@@ -84,6 +84,24 @@ def keep_run(run: Path, results: Path, examples: int = 0) -> Path:
         load_weights(network, weights, run / "best.ckpt")
         write_examples(network, slices, examples, folder / "examples.npz")
     return folder
+
+
+def read_results(
+    place: Path, method: str, one: str = "fold-0/seed-0"
+) -> dict[str, pd.DataFrame]:
+    """The slices' rows of a kept run, beside those of what it must beat.
+
+    ``place`` is ``results/<data>/<split>``, ``one`` the fold and the seed.
+    """
+    folders = {
+        "untrained network": method + UNTRAINED,
+        "one HU threshold": THRESHOLD,
+        "trained network": method,
+    }
+    return {
+        name: read_rows(place / folder / one / "per_slice.csv")
+        for name, folder in folders.items()
+    }
 
 
 def check_finished(run: Path, record: dict, store: Store) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from mscf.cli import app
+from mscf.cli import app, main
 
 
 def run(*arguments: str):
@@ -33,3 +33,34 @@ def test_a_bad_argument_is_one_line_and_an_exit_code(
     assert line in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["train", "--foo", "1"], "--foo"),
+        (["train", "--data", "x", "--out", "y", "--epochs", "many"], "--epochs"),
+        (["train", "--out", "y"], "--data"),
+        (["tarin"], "tarin"),
+    ],
+)
+def test_what_is_mistyped_is_one_line_and_exit_code_2(
+    arguments, found, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("sys.argv", ["mscf", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.err.startswith("error: arguments: ")
+    assert found in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_no_argument_shows_the_help(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["mscf"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr()
+    assert "methods" in said.out + said.err
+    assert "error" not in said.out + said.err

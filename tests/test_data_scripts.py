@@ -12,14 +12,18 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(script: str, *arguments: object):
+    app = typer.Typer()
+    app.command()(load(script).main)
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def load(script: str):
     spec = importlib.util.spec_from_file_location(
         script, ROOT / f"data_scripts/{script}.py"
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    app = typer.Typer()
-    app.command()(module.main)
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    return module
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What ``notebooks/train.ipynb`` stands on: its parameters, its demo, its comparison.
+"""What ``notebooks/train.ipynb`` stands on: its parameters and its demo.
 
 The demo is a training of minutes on two cores. Where it departs from the paper's
 setting (``DEMO``) its page says so; on a prepared store nothing departs.
@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import ast
 import fcntl
-from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
 
 from mscf.data.phantom import make_phantoms
 from mscf.data.phantom.files import VERSION
 from mscf.data.store import Store, prepare
 from mscf.errors import SettingsError
-from mscf.evaluation.tables import identify, summary
 from mscf.training.settings import TrainSettings
 
 PHANTOMS = "phantoms"  # the word that stands for the demo's own data
@@ -102,48 +98,3 @@ def demo_store(base: Path, size: int = DEMO_SIZE) -> Store:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cases = make_phantoms(folder / "cases", DEMO_CASES, seed=0, lesions="large")
         return prepare(cases, folder / f"store-{size}", size=size)
-
-
-def comparison(
-    rows: Mapping[str, pd.DataFrame], settings: TrainSettings
-) -> pd.DataFrame:
-    """Dice of several predictions on the same test slices, a row for each name.
-
-    ``rows`` are tables of ``evaluate``. Mean over slices with its 95 % interval over
-    patients, pooled over all pixels, and how many slices were missed altogether.
-    """
-    signed = [
-        identify(
-            table, settings.data.name, settings.split, settings.fold, name,
-            settings.seed,
-        )
-        for name, table in rows.items()
-    ]  # fmt: skip
-    table = summary(pd.concat(signed))
-    table = table[table["seed"].notna()].set_index("method").loc[list(rows)]
-    return pd.DataFrame(
-        {
-            "mean Dice": table["dice"],
-            "from": table["dice_low"],
-            "to": table["dice_high"],
-            "pooled Dice": table["dice_pooled"],
-            "slices without overlap": table["slices"] - table["overlap"],
-            "of": table["slices"],
-            "patients": table["patients"],
-        }
-    ).rename_axis(None)
-
-
-def in_words(table: pd.DataFrame, network: str, rivals: tuple[str, ...]) -> str:
-    """One sentence: whether the network is above its rivals, in pooled Dice."""
-    own = table.loc[network, "pooled Dice"]
-    patients, slices = table.loc[network, ["patients", "of"]]
-    compared = []
-    for rival in rivals:
-        other = table.loc[rival, "pooled Dice"]
-        word = "above" if own > other else "below" if own < other else "level with"
-        compared.append(f"{word} *{rival}* ({other:.2f})")
-    return (
-        f"On {slices:.0f} slices of {patients:.0f} patients that it has not seen, "
-        f"*{network}* has a pooled Dice of {own:.2f}: {', '.join(compared)}."
-    )

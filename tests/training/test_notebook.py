@@ -1,19 +1,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import papermill
 import pytest
 
 from mscf.errors import SettingsError
-from mscf.evaluation.metrics import slice_metrics
 from mscf.training import notebook
 from mscf.training.notebook import (
     DEMO,
-    comparison,
     demo_store,
-    in_words,
     notebook_settings,
 )
 from mscf.training.settings import TrainSettings
@@ -95,40 +90,3 @@ def test_demo_store_is_made_once(tmp_path, monkeypatch) -> None:
     written = (store.folder / "images.npy").stat().st_mtime_ns
     assert demo_store(tmp_path).checksum == store.checksum
     assert (store.folder / "images.npy").stat().st_mtime_ns == written
-
-
-def rows_of(shifts: list[int]) -> pd.DataFrame:
-    """A slice for each shift of a 4 x 4 square against the truth, two patients."""
-    rows = []
-    for number, shift in enumerate(shifts):
-        prediction, truth = np.zeros((2, 16, 16), bool)
-        truth[4:8, 4:8] = True
-        prediction[4:8, 4 + shift : 8 + shift] = True
-        row = {"case": f"c{number % 2}", "patient": f"p{number % 2}", "slice": number}
-        row |= {"height": 16, "width": 16, "spacing_y": 1.0, "spacing_x": 1.0}
-        rows.append(row | slice_metrics(prediction, truth))
-    return pd.DataFrame(rows)
-
-
-def test_comparison_has_mean_and_pooled_dice_of_each_name() -> None:
-    table = comparison(
-        {"good": rows_of([0, 2, 0, 0]), "bad": rows_of([4, 4, 4, 2])}, settings_of()
-    )
-    assert table.index.tolist() == ["good", "bad"]
-    assert table.loc["good", "mean Dice"] == pytest.approx((3 + 0.5) / 4)
-    assert table.loc["bad", "pooled Dice"] == pytest.approx(0.5 / 4)
-    assert table["slices without overlap"].tolist() == [0, 3]
-    assert table["patients"].tolist() == [2, 2]
-    low, high = table.loc["good", ["from", "to"]]
-    assert low <= table.loc["good", "mean Dice"] <= high
-
-
-def test_words_say_who_is_above_whom() -> None:
-    table = pd.DataFrame(
-        {"pooled Dice": [0.4, 0.5, 0.1], "of": 9, "patients": 2},
-        index=["network", "threshold", "untrained"],
-    )
-    assert in_words(table, "network", ("threshold", "untrained")) == (
-        "On 9 slices of 2 patients that it has not seen, *network* has a pooled Dice "
-        "of 0.40: below *threshold* (0.50), above *untrained* (0.10)."
-    )
