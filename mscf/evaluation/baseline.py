@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
 from mscf.errors import InputError
 from mscf.evaluation.evaluate import slice_row
 
-TUMOUR = 2
 LOWEST = np.iinfo(np.int16).min  # of the store's HU
 
 

@@ -120,9 +120,9 @@ def train_one_epoch(
         images = images.to(device, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
         loss = cross_entropy(model(three_channels(images)), targets)
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        optimizer.zero_grad()  # here: no gradients lie about during the next forward
         total += loss.detach() * len(images)  # on the device: .item() would wait here
         n_slices += len(images)
     return float(total) / n_slices

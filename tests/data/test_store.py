@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mscf.data import case_slices, store_writer
 from mscf.data import store as store_module
 from mscf.data.store import open_store, prepare
 from mscf.errors import CheckpointError, InputError, SettingsError, StorageError
@@ -136,6 +137,21 @@ def test_an_interrupted_store_goes_on_after_its_last_whole_case(
     assert content(target) == content(tiny_store)
 
 
+def test_a_stop_between_the_last_names_is_gone_on_from(
+    cases, tiny_store, tmp_path, monkeypatch
+) -> None:
+    def stop(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store_writer, "sync_folder", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cases, tmp_path / "store", size=192, processes=1)
+    assert (tmp_path / "store/images.npy").exists()
+    monkeypatch.undo()
+    prepare(cases, tmp_path / "store", size=192, processes=1)
+    assert content(tmp_path / "store") == content(tiny_store)
+
+
 def test_what_was_begun_with_other_files_is_begun_anew(
     cases, tmp_path, monkeypatch
 ) -> None:
@@ -185,13 +201,13 @@ def test_skip_bad_leaves_them_out_and_says_so(cases, tmp_path, capsys) -> None:
 
 
 def test_no_tumour_anywhere_is_refused(cases, tmp_path, monkeypatch) -> None:
-    whole = store_module.read_labels
+    whole = case_slices.read_labels
 
     def without_tumour(path, like):
         labels, sha256 = whole(path, like)
         return np.minimum(labels, 1), sha256
 
-    monkeypatch.setattr(store_module, "read_labels", without_tumour)
+    monkeypatch.setattr(case_slices, "read_labels", without_tumour)
     for slices in ("tumour", "all"):
         with pytest.raises(InputError, match=r"cases: .*\[no-tumour\]"):
             prepare(cases, tmp_path / slices, size=192, slices=slices, processes=1)

@@ -5,10 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from mscf.data.case_slices import TUMOUR
 from mscf.data.phantom import make_phantoms
 from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import prepare
-from mscf.evaluation.baseline import TUMOUR, fit_threshold
+from mscf.evaluation.baseline import fit_threshold
 
 pytestmark = [pytest.mark.check, pytest.mark.timeout(600)]
 

@@ -1,0 +1,100 @@
+"""One case as the slices that a store keeps: read, checked, chosen, resized."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mscf.data.cases import Case
+from mscf.data.resize import pad_to_square, resize_images, resize_masks
+from mscf.data.volume import as_slices, read_labels, read_volume
+from mscf.errors import Finding, InputError
+
+LIVER, TUMOUR = 1, 2
+
+
+@dataclass
+class CaseSlices:
+    """The stored slices of one case, and what the index says of them."""
+
+    images: NDArray[np.int16]  # (n, size, size)
+    masks: NDArray[np.uint8]
+    rows: list[dict]
+    sources: list[str]  # SHA-256 of image and labels
+    repairs: tuple[Finding, ...] = field(default=())
+
+
+def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
+    """Reads, checks and resizes one case.
+
+    Raises:
+        InputError: the case is refused.
+    """
+    from scipy.ndimage import label as components  # slow to import, workers only
+
+    volume = read_volume(case.image)
+    labels, label_sha256 = read_labels(case.label, like=volume)
+    hu, masks = as_slices(volume.voxels), as_slices(labels)
+    least = {"tumour": TUMOUR, "liver": LIVER, "all": 0}[slices]
+    chosen = np.flatnonzero((masks >= least).any(axis=(1, 2)))
+    hu, masks = hu[chosen], masks[chosen]
+    height, width = masks.shape[1:]
+    images = resize_images(pad_to_square(hu, -1024), size)
+    stored = resize_masks(pad_to_square(masks, 0), size)
+    x, y, z = volume.spacing
+    grown = max(height, width) / size
+    rows = []
+    for i, number in enumerate(chosen):
+        tumour = masks[i] == TUMOUR
+        left = int((stored[i] == TUMOUR).sum())
+        rows.append({
+            "case": case.name, "patient": case.patient, "slice": int(number),
+            "height": height, "width": width,
+            "spacing_y": y * grown, "spacing_x": x * grown, "spacing_z": z,
+            "spacing_known": case.spacing_known and volume.spacing_known,
+            "liver_px": int((masks[i] >= LIVER).sum()), "tumour_px": int(tumour.sum()),
+            "lesions": int(components(tumour)[1]),  # four neighbours
+            "stored_tumour_px": left, "tumour_lost": bool(tumour.any() and not left),
+            "sha256": hashlib.sha256(images[i].tobytes() + stored[i].tobytes())
+            .hexdigest(),
+        })  # fmt: skip
+    return CaseSlices(
+        images, stored, rows, [volume.sha256, label_sha256], volume.repairs
+    )
+
+
+def in_order(
+    work: Callable[[Case], CaseSlices], cases: Iterable[Case], processes: int
+) -> Iterator[CaseSlices | InputError]:
+    """What ``work`` gives for every case, in order; refusals are given, not raised."""
+    if processes <= 1:
+        yield from (answer(work, case) for case in cases)
+        return
+    # Not a fork: the caller may have threads (torch), which a fork would break.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting: deque = deque()
+        try:
+            for case in cases:
+                waiting.append(pool.submit(answer, work, case))
+                if len(waiting) > 2 * processes:  # results wait in memory
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def answer(work: Callable[[Case], CaseSlices], case: Case) -> CaseSlices | InputError:
+    """The result, or the refusal as a value."""
+    try:
+        return work(case)
+    except InputError as error:
+        return error
