@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from mscf.errors import CheckpointError
@@ -22,6 +22,7 @@ from mscf.replacing import replacing
 
 FORMAT = "mscf-checkpoint"
 VERSION = 1
+HEADER_BYTES = 2**20  # room for the names and shapes of any network here
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) -> None:
@@ -32,9 +33,14 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) ->
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, "format_version": VERSION, **record})
-    content = save(tensors, {"record": text, "sha256": digest(text, tensors)})
-    with replacing(path, text=False, size=len(content)) as file:
-        file.write(content)
+    size = sum(t.nbytes for t in tensors.values()) + len(text) + HEADER_BYTES
+    with replacing(path, text=False, size=size) as file:
+        try:  # from the tensors' own memory: the bytes as a whole would double it
+            save_file(
+                tensors, file.name, {"record": text, "sha256": digest(text, tensors)}
+            )
+        except SafetensorError as error:
+            raise OSError(error) from error
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -30,15 +30,15 @@ def replacing(path: Path, text: bool = True, size: int = 0) -> Iterator[IO]:
         )
         part = Path(name)
         mode, encoding, newline = ("w", "utf-8", "\n") if text else ("wb", None, None)
-        with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+        os.close(handle)
+        with part.open(mode, encoding=encoding, newline=newline) as file:
             if size:
                 os.posix_fallocate(file.fileno(), 0, size)
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+        sync(part)  # by name: who writes may have put another file there
         part.chmod(0o666 & ~current_umask())
         part.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(
             path,
@@ -59,9 +59,9 @@ def current_umask() -> int:
     return mask
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes a rename last: after a loss of power the new name is there."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file's bytes, or a folder's names, last through a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -17,7 +17,7 @@ from mscf.data.case_slices import CaseSlices
 from mscf.data.cases import Case
 from mscf.data.volume import read_bytes
 from mscf.errors import CheckpointError, InputError, StorageError
-from mscf.replacing import replacing, sync_folder
+from mscf.replacing import replacing, sync
 
 ARRAYS = {"images.npy": np.dtype("<i2"), "masks.npy": np.dtype("u1")}
 HEADER_BYTES = 128  # of an array, left free until the number of slices is known
@@ -109,7 +109,7 @@ class Writer:
                     file.flush()
                     os.fsync(file.fileno())
                 part.replace(self.target / name)
-            sync_folder(self.target)
+            sync(self.target)
         except OSError as error:
             raise self._no_room(error) from error
         with replacing(self.target / "index.csv") as file:

@@ -58,8 +58,9 @@ class RunState:
                 of other settings or data.
         """
         state = cls(settings, store, model, optimizer)
-        for part in settings.out.glob(".*.part"):
-            part.unlink()  # of a process that died; the lock is ours
+        for pattern in (".*.part", ".tmp*"):  # the second is safetensors' own
+            for part in settings.out.glob(pattern):
+                part.unlink()  # of a process that died; the lock is ours
         if state.last.exists():
             if not settings.resume:
                 raise CheckpointError(

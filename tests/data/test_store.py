@@ -143,7 +143,7 @@ def test_a_stop_between_the_last_names_is_gone_on_from(
     def stop(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store_writer, "sync_folder", stop)
+    monkeypatch.setattr(store_writer, "sync", stop)
     with pytest.raises(KeyboardInterrupt):
         prepare(cases, tmp_path / "store", size=192, processes=1)
     assert (tmp_path / "store/images.npy").exists()

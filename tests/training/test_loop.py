@@ -56,7 +56,9 @@ def test_a_run_leaves_history_record_weights_and_rows(
 def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> None:
     whole = train(settings_for(tiny_store, tmp_path / "whole", epochs=4))
     train(settings_for(tiny_store, tmp_path / "cut", epochs=2))
-    # A killed run may have written a row that its checkpoint does not know.
+    # A killed run may have left half a file, and a row that its checkpoint does not know.
+    for name in (".last.ckpt.x1.part", ".tmpX2tBk6"):
+        (tmp_path / "cut" / name).write_bytes(b"half")
     with (tmp_path / "cut/history.csv").open("a") as file:
         file.write("2,0.1")
     resumed = train(settings_for(tiny_store, tmp_path / "cut", epochs=4, resume=True))
@@ -71,6 +73,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> 
         assert got.keys() == expected.keys()
         assert all(torch.equal(got[n], t) for n, t in expected.items())
     assert resumed.record["resumed"][0]["epoch"] == 2
+    left = {p.name for p in resumed.folder.iterdir()}
+    assert left == {p.name for p in whole.folder.iterdir()}
 
 
 def test_a_finished_run_is_not_overwritten(small, tiny_store, tmp_path) -> None:
