@@ -56,7 +56,7 @@ def test_a_run_leaves_history_record_weights_and_rows(
 def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> None:
     whole = train(settings_for(tiny_store, tmp_path / "whole", epochs=4))
     train(settings_for(tiny_store, tmp_path / "cut", epochs=2))
-    # A killed run may have left half a file, and a row that its checkpoint does not know.
+    # A killed run may have left half a file, and a row unknown to its checkpoint.
     for name in (".last.ckpt.x1.part", ".tmpX2tBk6"):
         (tmp_path / "cut" / name).write_bytes(b"half")
     with (tmp_path / "cut/history.csv").open("a") as file:
