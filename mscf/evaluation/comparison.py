@@ -35,15 +35,26 @@ def comparison(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def in_words(table: pd.DataFrame, network: str, rivals: tuple[str, ...]) -> str:
-    """One sentence: whether the network is above its rivals, in pooled Dice."""
-    own = table.loc[network, "pooled Dice"]
+    """The network's Dice and where each rival stands, as far as two decimals tell."""
+    kinds = ["mean Dice", "pooled Dice"]
+    own = table.loc[network, kinds].astype(float).round(2)
     patients, slices = table.loc[network, ["patients", "of"]]
-    compared = []
-    for rival in rivals:
-        other = table.loc[rival, "pooled Dice"]
-        word = "above" if own > other else "below" if own < other else "level with"
-        compared.append(f"{word} *{rival}* ({other:.2f})")
-    return (
+    sentences = [
         f"On {slices:.0f} slices of {patients:.0f} patients that it has not seen, "
-        f"*{network}* has a pooled Dice of {own:.2f}: {', '.join(compared)}."
-    )
+        f"*{network}* has a Dice of {own.iloc[0]:.2f} as the mean over slices and "
+        f"{own.iloc[1]:.2f} pooled over pixels."
+    ]
+    for rival in rivals:
+        other = table.loc[rival, kinds].astype(float).round(2)
+        places = [place(value, than) for value, than in zip(other, own, strict=True)]
+        same = places[0] == places[1]
+        sentences.append(
+            f"*{rival}*: {other.iloc[0]:.2f} and {other.iloc[1]:.2f}, "
+            + (f"{places[0]} in both." if same else f"{places[0]} and {places[1]}.")
+        )
+    return " ".join(sentences)
+
+
+def place(value: float, than: float) -> str:
+    """On which side of the other number this one lies."""
+    return "above it" if value > than else "below it" if value < than else "level"

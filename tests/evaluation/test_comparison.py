@@ -30,12 +30,14 @@ def test_comparison_has_mean_and_pooled_dice_of_each_name() -> None:
     assert low <= table.loc["good", "mean Dice"] <= high
 
 
-def test_words_say_who_is_above_whom() -> None:
+def test_words_say_where_each_rival_stands_at_two_decimals() -> None:
+    dice = {"mean Dice": [0.4, 0.5, 0.1], "pooled Dice": [0.541, 0.544, 0.2]}
     table = pd.DataFrame(
-        {"pooled Dice": [0.4, 0.5, 0.1], "of": 9, "patients": 2},
-        index=["network", "threshold", "untrained"],
+        {**dice, "of": 9, "patients": 2}, index=["network", "threshold", "untrained"]
     )
     assert in_words(table, "network", ("threshold", "untrained")) == (
-        "On 9 slices of 2 patients that it has not seen, *network* has a pooled Dice "
-        "of 0.40: below *threshold* (0.50), above *untrained* (0.10)."
+        "On 9 slices of 2 patients that it has not seen, *network* has a Dice of 0.40 "
+        "as the mean over slices and 0.54 pooled over pixels. "
+        "*threshold*: 0.50 and 0.54, above it and level. "
+        "*untrained*: 0.10 and 0.20, below it in both."
     )
