@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mscf.data.dataset import SliceDataset, make_loader, three_channels
-from mscf.data.splits import make_split, train_and_test_rows, write_split
+from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import Store, open_store
 from mscf.errors import NumericalError, SettingsError
 from mscf.evaluation.evaluate import evaluate
@@ -150,10 +150,8 @@ def precision(settings: TrainSettings) -> torch.autocast:
 def split_slices(
     settings: TrainSettings, store: Store
 ) -> tuple[SliceDataset, SliceDataset]:
-    """Training slices (augmented) and test slices; writes the split's manifest."""
+    """Training slices (augmented) and test slices."""
     split = make_split(store.index, settings.split, settings.seed)
-    settings.out.mkdir(parents=True, exist_ok=True)
-    write_split(split, settings.out, settings.split, settings.seed)
     train_rows, test_rows = train_and_test_rows(
         store.index, split, settings.fold, settings.slices
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from mscf.data.splits import make_split, write_split
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, Finding, warn
 from mscf.training.history import HISTORY, TIMING, GrowingTable
@@ -115,14 +116,17 @@ class RunState:
         self.record.update(status="finished", end=end)
 
     def _begin(self) -> None:
+        settings = self.settings
+        split = make_split(self.store.index, settings.split, settings.seed)
+        write_split(split, settings.out, settings.split, settings.seed)
         self.history.start()
         self.timing.start()
-        wanted = self.settings.pretrained
+        wanted = settings.pretrained
         had = getattr(getattr(self.model, "encoder", None), "loaded", False)
         if wanted and not had:
             warn(
                 Finding(
-                    self.settings.method,
+                    settings.method,
                     "ImageNet weights were asked for and could not be had",
                     "random weights",
                     "pretrained",
@@ -130,13 +134,13 @@ class RunState:
                 )
             )
         self.record = RunRecord(
-            self.settings.out / "run.json",
+            settings.out / "run.json",
             {
-                "settings": self.settings.recorded(),
+                "settings": settings.recorded(),
                 "store": {"checksum": self.store.checksum, "size": self.store.size},
                 "pretrained": "loaded" if had else "not loaded",
                 "parameters": sum(p.numel() for p in self.model.parameters()),
-                "machine": machine(self.settings.device),
+                "machine": machine(settings.device),
                 "versions": versions(),
                 "started": now(),
             },

@@ -79,10 +79,16 @@ def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> 
 
 def test_a_finished_run_is_not_overwritten(small, tiny_store, tmp_path) -> None:
     train(settings_for(tiny_store, tmp_path, epochs=1))
-    before = (tmp_path / "last.ckpt").read_bytes()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix != ".lock"}
     with pytest.raises(CheckpointError, match=r"--resume.*\[run-exists\]"):
-        train(settings_for(tiny_store, tmp_path, epochs=1))
-    assert (tmp_path / "last.ckpt").read_bytes() == before
+        train(settings_for(tiny_store, tmp_path, epochs=1, seed=1))
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_a_refused_setting_leaves_no_folder(tiny_store, tmp_path) -> None:
+    with pytest.raises(SettingsError, match="fold"):
+        train(settings_for(tiny_store, tmp_path / "run", fold=7))
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_with_other_settings_names_them(small, tiny_store, tmp_path) -> None:
