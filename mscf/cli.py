@@ -40,13 +40,19 @@ def one_line_errors(verbose: bool = False) -> Iterator[None]:
 
 @app.command()
 def methods() -> None:
-    """List the networks: key, title, reference, parameters."""
+    """List the ten networks of Table 1, with GMAC of one slice of 448 x 448."""
     from mscf.models import build  # --help must not wait for torch
+    from mscf.models.cost import multiply_accumulates, parameters
 
-    print(f"{'key':16}{'title':16}{'parameters':>12}  reference")
+    print(f"{'key':16}{'title':16}{'parameters':>12}{'GMAC':>9}{'least':>7}  reference")
     for key, method in METHODS.items():
-        parameters = sum(p.numel() for p in build(key).parameters())
-        print(f"{key:16}{method.title:16}{parameters:>12,}  {method.reference}")
+        network = build(key)
+        count, least = parameters(network), method.minimum_size
+        gmac = multiply_accumulates(network, 448, 448) / 1e9
+        print(
+            f"{key:16}{method.title:16}{count:>12,}{gmac:>9.3f}{least:>7}  "
+            f"{method.reference}"
+        )
 
 
 @app.command()

@@ -1,9 +1,9 @@
-"""The methods of Table 1 under their keys, in the table's order."""
+"""The methods of Table 1 under their keys, in the table's order, and ours varied."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Method:
     """One row of Table 1: its printed title, its reference, how to build it.
 
-    ``minimum_size`` and ``multiple`` say which heights and widths it takes.
+    ``minimum_size`` and ``multiple`` say which heights and widths it takes; ``options``
+    are further arguments of the network, of a variant's.
     """
 
     title: str
@@ -27,29 +28,75 @@ class Method:
     network: str
     minimum_size: int
     multiple: int
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def build(self, classes: int = 1, pretrained: bool = False) -> nn.Module:
         """The network with ``classes`` logits; torch is imported only here."""
         network: Callable[..., nn.Module] = getattr(
             import_module(f"mscf.models.{self.module}"), self.network
         )
-        return network(classes=classes, pretrained=pretrained)
+        return network(classes=classes, pretrained=pretrained, **self.options)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
+        "unet": Method("U-Net", "Ronneberger et al. 2015", "unet", "UNet", 16, 16),
+        "attention_unet": Method(
+            "Attention UNet", "Oktay et al. 2018", "attention_unet", "AttentionUNet",
+            16, 16,
+        ),
+        "r2unet": Method("R2U-Net", "Alom et al. 2019", "r2unet", "R2UNet", 16, 16),
+        "nested_unet": Method(
+            "Nested UNet", "Zhou et al. 2018", "nested_unet", "NestedUNet", 16, 16
+        ),
         "cenet": Method("CE-Net", "Gu et al. 2019", "cenet", "CENet", 192, 32),
+        "senet": Method("SENet", "Hu et al. 2018", "senet", "SENet", 192, 32),
+        "self_attention": Method(
+            "Self-attention", "Zhang et al. 2018", "self_attention", "SelfAttentionNet",
+            192, 32,
+        ),
+        "danet": Method("DANet", "Fu et al. 2019", "danet", "DANet", 1, 1),
+        "csnet": Method("CS-Net", "Mou et al. 2019", "csnet", "CSNet", 16, 16),
         "mscf": Method("Ours", "Pang et al. 2020", "mscf_net", "MSCFNet", 192, 32),
+    }
+)  # fmt: skip
+
+# Ours with one choice changed: `mscf+NAME`, or several, `mscf+NAME+NAME`.
+VARIANTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "spatial": {"channel": False},  # Eq. 1-3 alone
+        "channel": {"spatial": False},  # Eq. 4-6 alone
+        "f-none": {"f": "none"},  # open point 15
+        "rowmax-minus": {"softmax": "rowmax-minus"},  # open point 17
+        "scaled": {"softmax": "scaled"},
+        "rows": {"eq5": "rows"},  # open point 18
+        "once": {"residual": "once"},  # open point 19
+        "cat": {"join": "cat"},  # open point 20
+        "only-64": {"scales": (64,)},
+        "only-128": {"scales": (128,)},
+        "only-256": {"scales": (256,)},
     }
 )
 
 
 def find_method(key: str) -> Method:
-    """The method of this key.
+    """The method of this key; ``mscf+spatial`` and the like are variants of ours.
 
     Raises:
         SettingsError: there is none; names those that there are.
     """
+    base, *names = key.split("+")
+    if base == "mscf" and names:
+        options: dict[str, object] = {}
+        for name in names:
+            if name not in VARIANTS:
+                raise SettingsError(
+                    "method", "must be a variant of mscf", key, "method",
+                    f"use one of {', '.join(VARIANTS)}",
+                )  # fmt: skip
+            options |= VARIANTS[name]
+        ours = METHODS["mscf"]
+        return replace(ours, title=f"{ours.title}: {', '.join(names)}", options=options)
     if key not in METHODS:
         keys = ", ".join(METHODS)
         raise SettingsError(

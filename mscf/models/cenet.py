@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mscf.models.decoder import Decoder
 from mscf.models.encoder import ResNet34Encoder
 from mscf.models.multi_kernel import MultiKernelContext
+from mscf.models.size import check_size
 
 
 class CENet(nn.Module):
@@ -31,17 +32,6 @@ class CENet(nn.Module):
         *skips, bottleneck = self.encoder(x)
         return self.decoder(self.multi_kernel(bottleneck), skips)
 
-
-def check_size(x: Tensor, minimum: int, multiple: int) -> None:
-    """Refuses a height or width that the network cannot take, naming a good one."""
-    for name, side in zip(("height", "width"), x.shape[-2:], strict=True):
-        if side < minimum or side % multiple:
-            raise ValueError(
-                f"{name} must be a multiple of {multiple} and at least {minimum} "
-                f"(found: {side}); nearest good one: {nearest(side, minimum, multiple)}"
-            )
-
-
-def nearest(side: int, minimum: int, multiple: int) -> int:
-    """The multiple nearest to ``side`` that is not below ``minimum``."""
-    return max(minimum, (side + multiple // 2) // multiple * multiple)
+    def heads(self) -> list[nn.Conv2d]:
+        """The convolutions that give the logits; training may set their bias."""
+        return [self.decoder.head[-1]]

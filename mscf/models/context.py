@@ -2,10 +2,13 @@
 
 Pang et al. 2020, Eq. 1-7 in the order of the paper; there is no public code. What the
 paper leaves open, and what is chosen here, stands beside the line (open points 15 to 20
-of the Deviations page). B batch, C channels, H rows, W columns, N = H * W positions.
+of "Where the paper leaves a choice" in the book); the other choices are arguments, which the ablation runs.
+B batch, C channels, H rows, W columns, N = H * W positions.
 """
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -15,17 +18,19 @@ from torch import Tensor, nn
 class SpatialContext(nn.Module):
     """Every position gathers from all others: ``(B, C, H, W)`` to the same, Eq. 1-3.
 
-    f in Eq. 1 is "a non-linear activation function"; taken as ReLU, the only one in
-    the backbone, on Q and K (open point 15). ``alpha`` starts at 0 (open point 16).
+    ``f`` in Eq. 1 is "a non-linear activation function"; taken as ReLU, the only one
+    in the backbone, on Q and K, or "none" (open point 15). ``alpha`` starts at 0 (open
+    point 16).
     """
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+    def __init__(self, channels: int, reduction: int = 8, f: str = "relu") -> None:
         super().__init__()
+        activation = {"relu": nn.ReLU, "none": nn.Identity}[f]
         self.query = nn.Sequential(
-            nn.Conv2d(channels, channels // reduction, 1), nn.ReLU()
+            nn.Conv2d(channels, channels // reduction, 1), activation()
         )
         self.key = nn.Sequential(
-            nn.Conv2d(channels, channels // reduction, 1), nn.ReLU()
+            nn.Conv2d(channels, channels // reduction, 1), activation()
         )
         self.value = nn.Conv2d(channels, channels, 1)
         self.alpha = nn.Parameter(torch.zeros(()))
@@ -44,17 +49,22 @@ class ChannelContext(nn.Module):
 
     No convolution, so ``beta`` is the only parameter; it starts at 0. The products of
     Eq. 4 are sums over N positions: float16 overflows and bfloat16 has steps of 256
-    there, so they are always formed in float32 or better.
+    there, so they are always formed in float32 or better. ``softmax`` is that of
+    `channel_affinity`. ``eq5``: "literal", or "rows", where channel i is the mean of
+    the channels that its own row of the map names (open point 18).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, softmax: str = "plain", eq5: str = "literal") -> None:
         super().__init__()
+        self.softmax, self.eq5 = softmax, eq5
         self.beta = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             features = as_sequence(x if x.dtype == torch.float64 else x.float())
-            affinity = channel_affinity(features)  # (B, C, C), Eq. 4
+            affinity = channel_affinity(features, self.softmax)  # (B, C, C), Eq. 4
+            if self.eq5 == "rows":
+                affinity = affinity.mT
             context = features @ affinity  # (B, N, C), X' = F M, Eq. 5 as printed
         return self.beta * as_map(context, like=x) + x  # Eq. 6
 
@@ -63,16 +73,30 @@ class ContextBlock(nn.Module):
     """Both contexts on one skip, summed: ``(B, C, H, W)`` to the same, Eq. 7.
 
     Each branch carries its own X, so the sum holds it twice: at the start, with alpha
-    and beta 0, the block gives 2 X as printed, not X (open point 19).
+    and beta 0, the block gives 2 X as printed; ``residual="once"`` takes one away
+    (open point 19). ``spatial`` or ``channel`` off leaves the other branch alone. The
+    further arguments are the branches' own.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        spatial: bool = True,
+        channel: bool = True,
+        f: str = "relu",
+        softmax: str = "plain",
+        eq5: str = "literal",
+        residual: str = "printed",
+    ) -> None:
         super().__init__()
-        self.spatial = SpatialContext(channels)
-        self.channel = ChannelContext()
+        self.spatial = SpatialContext(channels, f=f) if spatial else None
+        self.channel = ChannelContext(softmax, eq5) if channel else None
+        self.subtract_one = residual == "once" and spatial and channel
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.spatial(x) + self.channel(x)  # Eq. 7
+        branches = [branch for branch in (self.spatial, self.channel) if branch]
+        out = sum(branch(x) for branch in branches)  # Eq. 7
+        return out - x if self.subtract_one else out
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -100,13 +124,24 @@ def attention_rows(block: SpatialContext, x: Tensor, positions: Tensor) -> Tenso
     return torch.softmax(asking @ answering.mT, dim=-1)
 
 
-def channel_affinity(features: Tensor) -> Tensor:
+def channel_affinity(features: Tensor, softmax: str = "plain") -> Tensor:
     """Eq. 4: ``(B, N, C)`` features to the ``(B, C, C)`` map whose rows sum to 1.
 
-    A plain softmax, as printed (open point 17); DANet and CS-Net subtract from the
-    row's maximum first.
+    ``softmax`` is "plain" as printed, "rowmax-minus" as in the code of DANet and
+    CS-Net, where the least alike weighs most, or "scaled" by 1 / N (open point 17).
     """
-    return torch.softmax(features.mT @ features, dim=-1)
+    products = features.mT @ features
+    if softmax == "rowmax-minus":
+        products = products.amax(dim=-1, keepdim=True) - products
+    elif softmax == "scaled":
+        products = products / features.shape[-2]
+    return torch.softmax(products, dim=-1)
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """No autocast where ``x`` is; there is none on the meta device, which counts."""
+    kind = x.device.type
+    return nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
 
 
 def as_sequence(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""The encoder of Fig. 2 (a): ResNet-34 without pooling and classifier.
+"""The encoders: ResNet-34 of Fig. 2 (a), and DANet's dilated ResNet-50.
 
-He et al. 2016; the layers and ImageNet weights are torchvision's. As in CE-Net, all
-four stages are kept and all layers are trained. B batch, C channels, H rows, W columns.
+He et al. 2016; the layers and ImageNet weights are torchvision's, without pooling and
+classifier. All layers are trained. B batch, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 import mscf.compat  # noqa: F401  (before torchvision)
 
-from torchvision.models import ResNet34_Weights, resnet34  # isort: skip
+from torchvision.models import (  # isort: skip
+    ResNet34_Weights,
+    ResNet50_Weights,
+    WeightsEnum,
+    resnet34,
+    resnet50,
+)
 
 
 class PretrainedUnavailable(UserWarning):
@@ -48,7 +54,29 @@ class ResNet34Encoder(nn.Module):
         return e1, e2, e3, e4
 
 
-def load_imagenet(network: nn.Module, weights: ResNet34_Weights) -> bool:
+class DilatedResNet50Encoder(nn.Module):
+    """Maps ``(B, 3, H, W)`` to ``(B, 2048, H/8, W/8)``: DANet's encoder.
+
+    The last two stages keep their resolution; their 3 x 3 convolutions are dilated by
+    1, 2, 2, 2, 2, 2 and by 4, 8, 16 ("multi-grid"). ``loaded`` as above.
+    """
+
+    def __init__(self, pretrained: bool = False) -> None:
+        super().__init__()
+        resnet = resnet50(replace_stride_with_dilation=[False, True, True])
+        for block, dilation in zip(resnet.layer4, (4, 8, 16), strict=True):
+            block.conv2.dilation = block.conv2.padding = (dilation, dilation)
+        self.loaded = pretrained and load_imagenet(resnet, ResNet50_Weights.DEFAULT)
+        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
+        self.stages = nn.Sequential(
+            resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stages(self.stem(x))
+
+
+def load_imagenet(network: nn.Module, weights: WeightsEnum) -> bool:
     """Puts torchvision's ImageNet weights into ``network``; False when out of reach."""
     try:
         state = weights.get_state_dict(progress=False, check_hash=True)

@@ -9,28 +9,40 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mscf.models.cenet import check_size
 from mscf.models.context import ContextBlock
 from mscf.models.decoder import Decoder
 from mscf.models.encoder import ResNet34Encoder
 from mscf.models.multi_kernel import MultiKernelContext
+from mscf.models.size import check_size
 
 
 class MSCFNet(nn.Module):
     """CE-Net with a context block on every skip.
 
-    Maps slices ``(B, 3, H, W)`` to logits ``(B, classes, H, W)``.
+    Maps slices ``(B, 3, H, W)`` to logits ``(B, classes, H, W)``. The other arguments
+    are the ablation's: ``scales`` names the skips that carry a block by their channels,
+    ``join`` is `Decoder`'s, ``options`` are `ContextBlock`'s.
 
     Raises:
         ValueError: H or W below 192 or no multiple of 32; names the nearest good one.
     """
 
-    def __init__(self, classes: int = 1, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        classes: int = 1,
+        pretrained: bool = False,
+        scales: tuple[int, ...] = (64, 128, 256),
+        join: str = "add",
+        **options: bool | str,
+    ) -> None:
         super().__init__()
         self.encoder = ResNet34Encoder(pretrained)
         self.multi_kernel = MultiKernelContext(512)
-        self.contexts = nn.ModuleList(ContextBlock(c) for c in (64, 128, 256))
-        self.decoder = Decoder(classes)
+        self.contexts = nn.ModuleList(
+            ContextBlock(c, **options) if c in scales else nn.Identity()
+            for c in (64, 128, 256)
+        )
+        self.decoder = Decoder(classes, join)
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, minimum=192, multiple=32)
@@ -38,3 +50,7 @@ class MSCFNet(nn.Module):
         bottleneck = self.multi_kernel(bottleneck)  # (b)
         skips = [c(skip) for c, skip in zip(self.contexts, skips, strict=True)]  # (c)
         return self.decoder(bottleneck, skips)  # (d)
+
+    def heads(self) -> list[nn.Conv2d]:
+        """The convolutions that give the logits; training may set their bias."""
+        return [self.decoder.head[-1]]

@@ -128,9 +128,16 @@ def train_one_epoch(
     return float(total) / n_slices
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """The "basic and plain cross entropy loss" over one tumour logit, a mean."""
-    return F.binary_cross_entropy_with_logits(logits.float(), targets)
+def cross_entropy(outputs: Tensor | tuple[Tensor, ...], targets: Tensor) -> Tensor:
+    """The "basic and plain cross entropy loss" over one tumour logit, a mean.
+
+    DANet gives three outputs in training; their losses are added, as in its code.
+    """
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return sum(
+        F.binary_cross_entropy_with_logits(logits.float(), targets)
+        for logits in outputs
+    )
 
 
 def precision(settings: TrainSettings) -> torch.autocast:
@@ -174,8 +181,8 @@ def start_at_log_odds(model: nn.Module, training: SliceDataset) -> None:
     """
     pixels = len(training) * training.store.size**2
     share = training.index["stored_tumour_px"].sum() / pixels
-    last = [m for m in model.modules() if isinstance(m, nn.Conv2d)][-1]
-    nn.init.constant_(last.bias, math.log(share / (1 - share)))
+    for head in model.heads():
+        nn.init.constant_(head.bias, math.log(share / (1 - share)))
 
 
 def check_store(settings: TrainSettings, store: Store) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from mscf.errors import SettingsError
 from mscf.models import find_method
-from mscf.models.cenet import nearest
+from mscf.models.size import nearest
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from mscf.errors import SettingsError
 from mscf.models import METHODS, find_method
 
 PARAMETERS = {
+    "unet": (34_527_041, 34_527_106),
+    "attention_unet": (34_878_573, 34_878_638),
+    "r2unet": (39_091_393, 39_091_458),
+    "nested_unet": (9_163_329, 9_163_362),
     "cenet": (29_003_093, 29_003_382),
+    "senet": (29_013_845, 29_014_134),
+    "self_attention": (29_111_176, 29_111_465),
+    "danet": (47_434_949, 47_436_488),
+    "csnet": (8_400_803, 8_400_836),
     "mscf": (29_111_179, 29_111_468),
 }
 
@@ -53,7 +61,7 @@ def test_gradients_reach_every_parameter(key) -> None:
     torch.manual_seed(0)
     network = mscf.build(key)
     for name, parameter in network.named_parameters():
-        if name.rsplit(".", 1)[-1] in ("alpha", "beta"):
+        if name.rsplit(".", 1)[-1] in ("alpha", "beta", "gamma"):
             nn.init.constant_(parameter, 0.5)  # at 0 nothing flows behind them
     network(torch.randn(2, 3, side(key), side(key))).square().mean().backward()
     missing = [n for n, p in network.named_parameters() if p.grad is None]

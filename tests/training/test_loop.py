@@ -24,6 +24,9 @@ class SmallNetwork(nn.Sequential):
             nn.Conv2d(4, 1, 3, padding=1),
         )
 
+    def heads(self) -> list[nn.Conv2d]:
+        return [self[-1]]
+
 
 @pytest.fixture
 def small(monkeypatch) -> None:
