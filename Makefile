@@ -7,7 +7,7 @@ RUN := .venv/bin/python -m
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
 .NOTPARALLEL: # pip installs one thing at a time
-.PHONY: help book test check format clean
+.PHONY: help book test check grid format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -22,6 +22,10 @@ test: .venv/.dev ## style and quick tests, minutes
 
 check: .venv/.dev book ## slower tests: learning, building, the book in a browser
 	@$(PYTEST) -m check -rs
+
+PROFILE ?= smoke
+grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms
+	@$(RUN) snakemake --configfile grid/$(PROFILE).yaml
 
 format: .venv/.dev ## mend style, strip outputs from notebooks
 	@$(RUN) ruff check --fix . ; $(RUN) ruff format .
@@ -45,7 +49,12 @@ clean: ## remove what was generated, .venv too; runs/ stays
 	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book]'
 	@touch $@
 
+.venv/.grid: .venv/.python pyproject.toml constraints.txt
+	@echo "installing into .venv what the grid needs, minutes"
+	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[grid]'
+	@touch $@
+
 .venv/.dev: .venv/.python pyproject.toml constraints.txt
-	@echo "installing into .venv what book and tests need, minutes"
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
-	@touch $@ .venv/.book
+	@echo "installing into .venv what book, grid and tests need, minutes"
+	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@touch $@ .venv/.book .venv/.grid

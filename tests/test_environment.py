@@ -50,10 +50,10 @@ def test_binder_installs_what_the_notebooks_need_with_the_same_bounds() -> None:
     assert environment["dependencies"][-1] == {"pip": ["-e ."]}
 
 
-@pytest.mark.parametrize("name", sorted(requirements("book", "dev")))
+@pytest.mark.parametrize("name", sorted(requirements("book", "dev", "grid")))
 def test_the_tested_version_is_within_the_bounds(name) -> None:
     tested = constraints()[canonicalize_name(name)]
-    assert requirements("book", "dev")[name].specifier.contains(tested)
+    assert requirements("book", "dev", "grid")[name].specifier.contains(tested)
 
 
 def test_constraints_are_exact_versions_and_nothing_else() -> None:
@@ -61,8 +61,8 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
         assert re.fullmatch(r"[\w.-]+==[\w.]+|#.*|", line), line
 
 
-def test_all_is_book_and_dev() -> None:
-    assert PROJECT["optional-dependencies"]["all"] == ["mscf[book,dev]"]
+def test_all_is_every_extra() -> None:
+    assert PROJECT["optional-dependencies"]["all"] == ["mscf[book,dev,grid]"]
 
 
 def test_jupyter_book_is_version_1() -> None:

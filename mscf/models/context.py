@@ -1,9 +1,9 @@
 """The paper's idea (Section 2.2, Fig. 3): spatial and channel context on a skip.
 
 Pang et al. 2020, Eq. 1-7 in the order of the paper; there is no public code. What the
-paper leaves open, and what is chosen here, stands beside the line (open points 15 to 20
-of "Where the paper leaves a choice" in the book); the other choices are arguments, which the ablation runs.
-B batch, C channels, H rows, W columns, N = H * W positions.
+paper leaves open, and what is chosen here, stands beside the line (open points 15 to
+20 of the book's "Where the paper leaves a choice"); other choices are arguments, which
+the ablation runs. B batch, C channels, H rows, W columns, N = H * W positions.
 """
 
 from __future__ import annotations

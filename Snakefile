@@ -1,0 +1,106 @@
+# The grid: methods x splits x folds x seeds, each trained, evaluated and kept.
+#
+#   make grid PROFILE=smoke           (or: snakemake --configfile grid/smoke.yaml)
+#   snakemake --configfile grid/phantoms.yaml -n       the plan
+#
+# A run works in runs/grid/ and goes on from its last epoch; when it is whole, its tables
+# stand under results/<name>-<size>/<split>/<method>/fold-<k>/seed-<n>/. Killed and
+# started again, the grid repeats nothing that stands there. profiles/ holds the options
+# for this machine and for a Slurm cluster.
+
+import sys
+from itertools import product
+
+NAME = f"{config['name']}-{config['size']}"
+STORE = f"data/{NAME}"
+RUNS = f"runs/grid/{NAME}"
+RESULTS = f"{config.get('results', 'results')}/{NAME}"
+RUN = "{split}/{method}/fold-{fold}/seed-{seed}"
+SPLITS = sorted({split for block in config["runs"] for split in block["splits"]})
+PYTHON = sys.executable
+SCRIPTS = f"{workflow.basedir}/data_scripts"
+
+
+def kept_runs(split):
+    """The records of all runs of a split, in the profile's order, each once."""
+    found = {}
+    for block in config["runs"]:
+        if split in block["splits"]:
+            for method, fold, seed in product(
+                block["methods"], block.get("folds", [0]), block["seeds"]
+            ):
+                run = RUN.format(split=split, method=method, fold=fold, seed=seed)
+                found[f"{RESULTS}/{run}/run.json"] = None
+    return list(found)
+
+
+def options(settings):
+    """Settings of a profile as options of `mscf train`."""
+    words = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words.append(f"--{name} {value}")
+    return " ".join(words)
+
+
+wildcard_constraints:
+    split="patient|slice",
+    fold=r"\d+",
+    seed=r"\d+",
+
+
+localrules:
+    all,
+    tables,
+
+
+rule all:
+    input:
+        expand(f"{RESULTS}/{{split}}/summary.csv", split=SPLITS),
+
+
+# Both commands leave alone what is there and unchanged.
+rule store:
+    output:
+        touch(f"{RUNS}/store.ready"),
+    params:
+        make=(
+            "{} {}/make_phantoms.py {} {} && ".format(
+                PYTHON, SCRIPTS, config["cases"], options(config["phantoms"])
+            )
+            if "phantoms" in config
+            else ""
+        ),
+    threads: workflow.cores
+    shell:
+        "{params.make} {PYTHON} {SCRIPTS}/prepare.py {config[cases]} {STORE} "
+        "--size {config[size]}"
+
+
+rule train:
+    input:
+        ancient(rules.store.output),
+    output:
+        f"{RESULTS}/{RUN}/run.json",
+    params:
+        options=options(config["settings"]),
+        examples=config.get("examples", 0),
+        run=f"{RUNS}/{RUN}",
+    threads: config.get("threads", workflow.cores)
+    shell:
+        "{PYTHON} -m mscf train --data {STORE} --out {params.run} "
+        "--method {wildcards.method} --split {wildcards.split} "
+        "--fold {wildcards.fold} --seed {wildcards.seed} {params.options} --resume && "
+        "{PYTHON} {SCRIPTS}/keep_run.py {params.run} "
+        "{config[results]} --no-beside --examples {params.examples}"
+
+
+rule tables:
+    input:
+        lambda wildcards: kept_runs(wildcards.split),
+    output:
+        f"{RESULTS}/{{split}}/summary.csv",
+    shell:
+        "{PYTHON} {SCRIPTS}/make_tables.py {RESULTS}/{wildcards.split}"
