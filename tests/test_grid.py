@@ -1,0 +1,107 @@
+"""The grid: profiles that name what there is, a plan, and a run that can be killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mscf.models import METHODS, find_method
+from mscf.training.settings import TrainSettings
+
+ROOT = Path(__file__).parents[1]
+PROFILES = sorted((ROOT / "grid").glob("*.yaml"))
+BY_THE_GRID = {"data", "out", "method", "split", "fold", "seed", "resume"}
+
+
+def command(profile: Path, folder: Path, *options: str) -> list[str]:
+    snakemake = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+    # The options before --configfile: it takes all files that follow.
+    return [
+        *snakemake, "--directory", str(folder), "--workflow-profile",
+        str(ROOT / "profiles/default"), *options, "--configfile", str(profile),
+    ]  # fmt: skip
+
+
+def grid(profile: Path, folder: Path, *options: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(profile, folder, *options), capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_names_methods_and_settings_that_there_are(profile) -> None:
+    config = yaml.safe_load(profile.read_text())
+    known = {f.name.replace("_", "-") for f in fields(TrainSettings)} - BY_THE_GRID
+    assert set(config["settings"]) <= known
+    for block in config["runs"]:
+        for method in block["methods"]:
+            find_method(method)
+        assert set(block["splits"]) <= {"patient", "slice"}
+    if "phantoms" not in config:
+        assert not config.get("examples"), "voxels of people are not kept"
+
+
+@pytest.mark.parametrize("name", ["smoke", "phantoms", "lits"])
+def test_the_ten_are_trained_in_the_order_of_table_1(name) -> None:
+    config = yaml.safe_load((ROOT / f"grid/{name}.yaml").read_text())
+    assert config["runs"][0]["methods"] == list(METHODS)
+
+
+def test_the_plan_has_a_job_for_every_run(tmp_path) -> None:
+    plan = grid(ROOT / "grid/smoke.yaml", tmp_path, "-n")
+    assert plan.returncode == 0, plan.stderr
+    assert re.search(r"^train +10$", plan.stdout, re.MULTILINE)
+    assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.fixture
+def tiny_profile(tiny_cases, tmp_path):
+    """Two small methods on six small cases; three epochs each."""
+    config = {
+        "name": "tiny", "size": 192, "cases": str(tiny_cases), "results": "results",
+        "settings": {"epochs": 3, "pretrained": False, "batch-size": 4},
+        "runs": [{"methods": ["cenet", "csnet"], "splits": ["patient"], "seeds": [0]}],
+    }  # fmt: skip
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.mark.check
+@pytest.mark.timeout(600)
+def test_a_killed_grid_goes_on_and_repeats_nothing(tiny_profile, tmp_path) -> None:
+    folder = tmp_path / "grid"
+    folder.mkdir()
+    running = subprocess.Popen(
+        command(tiny_profile, folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    kept = folder / "results/tiny-192/patient"
+    while not list(kept.rglob("run.json")):
+        assert running.poll() is None
+        time.sleep(0.1)
+    (first,) = kept.rglob("run.json")
+    before = first.stat().st_mtime_ns
+    other = "csnet" if "cenet" in first.parts else "cenet"
+    history = folder / f"runs/grid/tiny-192/patient/{other}/fold-0/seed-0/history.csv"
+    while not history.exists() or len(history.read_text().splitlines()) < 2:
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (kept / other / "fold-0/seed-0/run.json").exists()
+
+    again = grid(tiny_profile, folder)
+    assert again.returncode == 0, again.stderr
+    assert first.stat().st_mtime_ns == before
+    assert '"resumed"' in (kept / other / "fold-0/seed-0/run.json").read_text()
+    assert (kept / "summary.csv").read_text().count("\n") > 2
