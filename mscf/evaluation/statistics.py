@@ -1,7 +1,8 @@
-"""Intervals over patients, not over slices: those of one patient are alike.
+"""Intervals, tests and ranks over patients, not over slices: those of one are alike.
 
 A bootstrap over slices would cover the true mean in about half of the cases where it
-promises 95 %; over patients it keeps the promise, with fewer than 20 not quite.
+promises 95 %; over patients it keeps the promise, with fewer than 20 not quite. A
+slice-wise test at 5 % rejects a true null in about half of all trials.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, wilcoxon
 
 DRAWS = 2_000
 SEED = 0
+LEVEL = 0.05  # of every test
+
+
+# Bootstrap
 
 
 def draw_patients(
@@ -57,3 +63,61 @@ def interval(redrawn: NDArray[np.float64], level: float = 0.95) -> tuple[float, 
     tail = 50 * (1 - level)
     low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
+
+
+# Tests
+
+
+def signed_rank_p(differences: ArrayLike) -> float:
+    """The two-sided p of Wilcoxon's signed-rank test, zeros by Pratt's method.
+
+    ``differences`` are one a patient, NaN where undefined. 1 if all are zero; NaN if
+    there are fewer than two, of which nothing can be said.
+    """
+    differences = np.asarray(differences, dtype=float)
+    differences = differences[~np.isnan(differences)]
+    if differences.size < 2:
+        return math.nan
+    if not differences.any():
+        return 1.0
+    return float(wilcoxon(differences, zero_method="pratt", method="auto").pvalue)
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Holm's correction of several p, in their order; NaN stays and is not counted."""
+    p = np.asarray(p, dtype=float)
+    corrected = np.full(p.shape, np.nan)
+    defined = np.flatnonzero(~np.isnan(p))
+    order = defined[np.argsort(p[defined], kind="stable")]
+    times = np.arange(len(order), 0, -1)  # the smallest p is taken most often
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * times), 1)
+    return corrected
+
+
+def can_decide(patients: int, comparisons: int = 1) -> bool:
+    """Whether any p could stay below ``LEVEL`` after Holm's correction.
+
+    The smallest p of ``patients`` signs is 2 / 2^patients: one comparison takes 6
+    patients, nine take 9.
+    """
+    return comparisons * 2 / 2**patients < LEVEL
+
+
+# Ranks
+
+
+def ranks(
+    values: NDArray[np.float64], lower_is_better: bool = False
+) -> NDArray[np.float64]:
+    """Rank from 1, the best, of each method in each draw ``(draws, methods)``.
+
+    Ties share the mean of their ranks; a method without a value is last.
+    """
+    cost = values if lower_is_better else -values
+    return rankdata(np.where(np.isnan(cost), np.inf, cost), axis=1)
+
+
+def share_first(ranked: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of draws in which each method is first; k that tie have 1/k each."""
+    first = ranked == ranked.min(axis=1, keepdims=True)
+    return (first / first.sum(axis=1, keepdims=True)).mean(axis=0)

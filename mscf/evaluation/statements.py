@@ -1,0 +1,96 @@
+"""What a page of results must say about its numbers, in sentences made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from mscf.evaluation.runs import RUN, Runs
+from mscf.evaluation.statistics import LEVEL, can_decide
+
+ENOUGH_PATIENTS = 20  # below, a bootstrap over patients covers too little
+
+
+def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
+    """Data, split, runs, slices and patients of a table, and which methods lack."""
+    shared = runs.shared()
+    data, split = runs.place.parts[-2:]
+    which = shared[RUN].drop_duplicates().sort_values(RUN)
+    folds = listed(sorted(which["fold"].unique()))
+    seeds = listed(sorted(which["seed"].unique()))
+    n_slices = len(shared.drop_duplicates(["case", "slice"]))
+    there = listed([titles.get(key, key) for key in runs.methods])
+    text = (
+        f"**{data}**, split by {split}, fold {folds}, seed {seeds}: {n_slices} test "
+        f"slices with tumour of {shared['patient'].nunique()} patients, "
+        f"{runs.size} × {runs.size} pixels. Here: {there}."
+    )
+    if not runs.missing:
+        return text + " No method is missing."
+    lacking = listed([titles.get(key, key) for key in runs.missing])
+    total = len(runs.methods) + len(runs.missing)
+    return f"{text} **Not run: {lacking}** ({len(runs.missing)} of {total})."
+
+
+def notes(runs: Runs) -> str:
+    """Everything that was noticed about the runs, as a list; or that nothing was."""
+    if not runs.statements:
+        return "Nothing about these runs makes them hard to compare."
+    return "\n".join(
+        f"- {s.file}: {s.must}, found {s.found}" + (f"; {s.todo}." if s.todo else ".")
+        for s in runs.statements
+    )
+
+
+def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Whether the tests can decide, and against whom they say what, for Dice."""
+    dice = comparison[comparison["metric"] == "dice"]
+    if dice.empty:
+        return "There is no baseline yet, so there is nothing to test."
+    n, k = int(dice["patients"].iloc[0]), len(dice)
+    if n == 1:
+        return "All slices are of one patient: no interval and no test."
+    if not can_decide(n, k):
+        return (
+            f"**Cannot decide**: with {n} patients the smallest possible p is "
+            f"{2 / 2**n:.2g}, and after Holm's correction over {k} "
+            f"{plural('baseline', k)} {min(1, k * 2 / 2**n):.2g}."
+        )
+    sure = dice["p_holm"] < LEVEL
+    parts = []
+    for side, chosen in (
+        ("above", sure & (dice["difference"] > 0)),
+        ("below", sure & (dice["difference"] < 0)),
+    ):
+        if chosen.any():
+            names = [titles.get(key, key) for key in dice.loc[chosen, "baseline"]]
+            parts.append(f"{side} {listed(names)}")
+    if (~sure).any():
+        names = [titles.get(key, key) for key in dice.loc[~sure, "baseline"]]
+        parts.append(f"not told apart from {listed(names)}")
+    text = (
+        f"By Dice, over {n} patients and after Holm's correction over {k} "
+        f"{plural('baseline', k)}, *Ours* is {'; '.join(parts)}."
+    )
+    equal = (dice[["difference", "low", "high"]] == 0).all(axis=1)
+    if equal.any():
+        names = [titles.get(key, key) for key in dice.loc[equal, "baseline"]]
+        text += f" Against {listed(names)} all differences are zero, so p is 1."
+    if n < ENOUGH_PATIENTS:
+        text += (
+            f" With fewer than {ENOUGH_PATIENTS} patients the intervals cover less "
+            "than they promise."
+        )
+    return text
+
+
+def listed(words: Sequence[object]) -> str:
+    """``a, b and c``."""
+    *rest, last = [str(word) for word in words] or ["none"]
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def plural(word: str, n: int) -> str:
+    """The word for ``n`` of them."""
+    return word if n == 1 else f"{word}s"

@@ -1,0 +1,113 @@
+"""Several methods on the same slices: distributions, differences, ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from mscf.visualisation.style import INK, MAIN, PALE, SECOND
+
+
+def draw_distributions(
+    ax: Axes, rows: pd.DataFrame, metric: str, titles: Mapping[str, str], ours: str
+) -> Axes:
+    """Every slice's value of one metric, a row a method: violin, box and mean.
+
+    ``rows`` are of ``per_slice.csv``; the violin ends at the data, the box holds the
+    middle half, the diamond is the mean. Ours is blue.
+    """
+    order = list(dict.fromkeys(rows["method"]))
+    colours = {key: MAIN if key == ours else PALE for key in order}
+    same = {"data": rows, "x": metric, "y": "method", "order": order, "ax": ax}
+    sns.violinplot(
+        **same, hue="method", palette=colours, cut=0, density_norm="width",
+        inner=None, linewidth=0, alpha=0.45, width=0.9, legend=False,
+    )  # fmt: skip
+    sns.boxplot(
+        **same, width=0.16, showfliers=False, color="white", linecolor=INK, linewidth=1
+    )
+    means = rows.groupby("method")[metric].mean().reindex(order)
+    ax.scatter(means, range(len(order)), marker="D", color=SECOND, s=34, zorder=5)
+    ax.set_yticks(range(len(order)), [titles.get(key, key) for key in order])
+    ax.set_ylabel("")
+    return ax
+
+
+def draw_differences(
+    ax: Axes,
+    of_patients: pd.DataFrame,
+    comparison: pd.DataFrame,
+    titles: Mapping[str, str],
+) -> Axes:
+    """Ours minus each baseline: a point a patient, and the mean with its interval.
+
+    ``of_patients`` has the columns baseline and difference; ``comparison`` is
+    ``comparison.csv`` of one metric. Right of the dashed line Ours has more.
+    """
+    order = list(comparison["baseline"])
+    ax.axvline(0, color=INK, linestyle="--", linewidth=1)
+    if not order:
+        return nothing_yet(ax, "no baseline yet")
+    sns.stripplot(
+        data=of_patients, x="difference", y="baseline", order=order, color=PALE,
+        size=4, jitter=0.14, ax=ax,
+    )  # fmt: skip
+    places = np.arange(len(order)) + 0.3
+    ax.hlines(places, comparison["low"], comparison["high"], color=MAIN, linewidth=2)
+    ax.scatter(comparison["difference"], places, marker="D", color=MAIN, s=34, zorder=4)
+    ax.set_yticks(range(len(order)), [titles.get(key, key) for key in order])
+    ax.set_ylim(len(order) - 0.4, -0.5)
+    ax.set_ylabel("")
+    return ax
+
+
+def draw_ranks(
+    ax: Axes,
+    ranks: pd.DataFrame,
+    methods: Mapping[str, str],
+    metrics: Mapping[str, str],
+) -> Axes:
+    """The rank of each method in each metric as a cell, with its interval in brackets.
+
+    ``ranks`` is ``ranks.csv``; ``methods`` and ``metrics`` give titles and order. Dark
+    is first.
+    """
+    there = [key for key in methods if key in set(ranks["method"])]
+    table = ranks.set_index(["method", "metric"])
+
+    def cells(column: str) -> pd.DataFrame:
+        return table[column].unstack("metric").loc[there, list(metrics)]
+
+    middle, low, high = cells("rank"), cells("low"), cells("high")
+    texts = [
+        [
+            f"{middle.loc[m, k]:g}"
+            + (
+                f"\n({low.loc[m, k]:.3g} to {high.loc[m, k]:.3g})"
+                if low.loc[m, k] < high.loc[m, k]
+                else ""
+            )
+            for k in metrics
+        ]
+        for m in there
+    ]
+    sns.heatmap(
+        middle.to_numpy(), annot=np.array(texts), fmt="", cmap="Blues_r", vmin=1,
+        vmax=len(methods) + 2, cbar=False, linewidths=1, ax=ax,
+        annot_kws={"fontsize": 8},
+    )  # fmt: skip
+    ax.set_xticklabels(metrics.values(), rotation=0)
+    ax.set_yticklabels([methods[key] for key in there], rotation=0)
+    ax.tick_params(length=0)
+    return ax
+
+
+def nothing_yet(ax: Axes, why: str) -> Axes:
+    """An empty picture that says why it is empty."""
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes)
+    ax.set_yticks([])
+    return ax
