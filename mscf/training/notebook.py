@@ -14,15 +14,13 @@ from mscf.data.phantom import make_phantoms
 from mscf.data.phantom.files import VERSION
 from mscf.data.store import Store, prepare
 from mscf.errors import SettingsError
-from mscf.training.settings import TrainSettings
+from mscf.training.settings import TrainSettings, check_kind, is_whole
 
 PHANTOMS = "phantoms"  # the word that stands for the demo's own data
 DEMO_CASES = 16  # of large dark tumours; 13 patients, three were scanned twice
 DEMO_SIZE = 192  # pixels; the smallest that the networks take
 # Instead of 400 epochs with augmentation from a neutral bias: what shows in minutes.
 DEMO = {"epochs": 4, "augment": False, "log_odds_bias": True}
-WHOLE = ("gpus", "epochs", "batch_size", "image_size", "fold", "seed", "processes",
-         "workers")  # fmt: skip
 
 
 def notebook_settings(
@@ -41,32 +39,28 @@ def notebook_settings(
     Raises:
         SettingsError: one is unknown, of the wrong kind, or out of range.
     """
-    given = {"epochs": epochs, "processes": processes, **others}
-    for name in WHOLE:
-        value = given.get(name)
-        if value is not None and type(value) is not int:
-            raise SettingsError(name, "must be a whole number or None", value, name)
-    if processes not in (None, 1):
+    known = TrainSettings.__dataclass_fields__
+    if unknown := [name for name in others if name not in known]:
+        raise SettingsError(
+            unknown[0], "must be a parameter of the notebook", others[unknown[0]],
+            "parameters",
+        )  # fmt: skip
+    if processes is not None and (not is_whole(processes) or processes != 1):
         raise SettingsError(
             "processes", "training uses one process so far", processes, "processes",
             "give 1 or leave it out",
         )  # fmt: skip
-    del given["processes"]
+    for name, path in (("data", data), ("out", out)):
+        check_kind(name, path)
+    given = others if epochs is None else others | {"epochs": epochs}
     if isinstance(given.get("window"), str):
         given["window"] = as_window(given["window"])
     folder = base / data
     if data == PHANTOMS:
-        given["image_size"] = given.get("image_size") or DEMO_SIZE
+        size = given.get("image_size")
+        given["image_size"] = DEMO_SIZE if size is None else size
         folder = demo_folder(base) / f"store-{given['image_size']}"
-        given = DEMO | {k: v for k, v in given.items() if v is not None}
-    elif epochs is None:
-        del given["epochs"]
-    known = TrainSettings.__dataclass_fields__
-    if unknown := [name for name in given if name not in known]:
-        raise SettingsError(
-            unknown[0], "must be a parameter of the notebook", given[unknown[0]],
-            "parameters",
-        )  # fmt: skip
+        given = DEMO | given
     return TrainSettings(data=folder, out=base / out, **given)
 
 

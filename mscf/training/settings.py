@@ -6,7 +6,9 @@ of one patient stand on both sides.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -46,6 +48,8 @@ class TrainSettings:
     resume: bool = False  # go on from last.ckpt in `out`
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            check_kind(field.name, getattr(self, field.name))
         # Notebook parameters come as text and lists: make them what they stand for.
         object.__setattr__(self, "data", Path(self.data))
         object.__setattr__(self, "out", Path(self.out))
@@ -71,7 +75,7 @@ class TrainSettings:
                 self.learning_rate,
                 "learning-rate",
             )
-        if len(self.window) != 2 or self.window[0] >= self.window[1]:
+        if self.window[0] >= self.window[1]:
             raise SettingsError(
                 "window", "must be two HU, low and high", self.window, "window"
             )
@@ -107,6 +111,47 @@ class TrainSettings:
             else self.precision,
             workers=workers if self.workers is None else self.workers,
         )
+
+
+def is_whole(value: object) -> bool:
+    """A whole number; ``True`` and ``False`` are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """A finite number."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def is_window(value: object) -> bool:
+    """Two finite numbers."""
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(is_number(hu) for hu in value)
+    )
+
+
+# What a field of each annotation must be, in words and as a test.
+KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "Path": ("a path", lambda value: isinstance(value, (str, Path))),
+    "str": ("a word", lambda value: isinstance(value, str)),
+    "bool": ("True or False", lambda value: isinstance(value, bool)),
+    "int": ("a whole number", is_whole),
+    "int | None": (
+        "a whole number or None",
+        lambda value: value is None or is_whole(value),
+    ),
+    "float": ("a finite number", is_number),
+    "tuple[float, float]": ("two HU, low and high", is_window),
+}
+
+
+def check_kind(name: str, value: object) -> None:
+    """Refuses what is of another kind than the field: papermill leaves much as text."""
+    kind, fits = KINDS[TrainSettings.__dataclass_fields__[name].type]
+    if not fits(value):
+        raise SettingsError(name, f"must be {kind}", value, name.replace("_", "-"))
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -31,6 +31,10 @@ def test_defaults_are_the_papers_setting() -> None:
         ({"window": (160, -40)}, "low and high"),
         ({"split": "volume"}, "one of patient, slice"),
         ({"precision": "fp8"}, "one of auto, float32, bf16"),
+        ({"window": (float("nan"), 5)}, "window: must be two HU"),
+        ({"learning_rate": float("inf")}, "must be a finite number"),
+        ({"augment": 1}, "augment: must be True or False"),
+        ({"workers": 1.5}, "workers: must be a whole number or None"),
         ({"gpus": 99}, "99 GPUs were asked for, this machine has"),
     ],
 )
