@@ -14,13 +14,16 @@ def main(
     examples: Annotated[
         int, Option(help="slices kept with their voxels; for phantoms only")
     ] = 0,
+    beside: Annotated[
+        bool, Option(help="also the untrained network and the HU threshold")
+    ] = True,
     verbose: Verbose = False,
 ) -> None:
-    """Write a run's tables, with those of the untrained network and of a threshold."""
+    """Write the tables of a finished run, and of what it must beat."""
     from mscf.results import keep_run
 
     with one_line_errors(verbose):
-        print(keep_run(run, results, examples))
+        print(keep_run(run, results, examples, beside))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
 ``per_slice.csv`` and ``summary.json``, of the run itself also ``history.csv``,
 ``timing.csv`` and ``run.json``. Beside the trained network stand the same network
-untrained and one HU threshold, on the same slices. Of phantoms a few slices stay as
-well (``examples.npz``); of a person never.
+before its first step and one HU threshold, on the same slices. Of phantoms a few slices
+stay as well (``examples.npz``); of a person never.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,8 @@ from torch import nn
 
 from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.data.dataset import SliceDataset, three_channels
-from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import Store, open_store
-from mscf.errors import CheckpointError
+from mscf.errors import CheckpointError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, evaluation_mode
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
@@ -31,6 +31,8 @@ from mscf.replacing import replacing
 from mscf.training.loop import precision
 from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
+from mscf.training.start import has_imagenet, split_slices, starting_network
+from mscf.training.state import data_name
 from mscf.visualisation.feature_maps import skip_features, strongest
 
 THRESHOLD = "hu_threshold"
@@ -38,51 +40,52 @@ UNTRAINED = "+untrained"
 CHANNELS = 6  # feature maps kept of each scale
 
 
-def keep_run(run: Path, results: Path, examples: int = 0) -> Path:
+def keep_run(run: Path, results: Path, examples: int = 0, beside: bool = True) -> Path:
     """Writes what the book needs of a finished run below ``results``; its folder there.
 
     ``examples`` slices of the test patients are kept with their voxels, predictions and
-    feature maps: for phantoms only.
+    feature maps: for phantoms only. ``beside``: also the untrained network and the HU
+    threshold on the same slices.
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed.
+        SettingsError: ImageNet weights that the run began with cannot be had here.
     """
     record = read_record(run / "run.json")
-    settings = TrainSettings(**record["settings"])
+    settings = check_finished(run, record)
     store = open_store(settings.data)
-    check_finished(run, record, store)
-    split = make_split(store.index, settings.split, settings.seed)
-    training, test = train_and_test_rows(
-        store.index, split, settings.fold, settings.slices
-    )
-    slices = SliceDataset(store, test, settings.window)
-    place = results / store.folder.name / settings.split
-    seed = Path(f"fold-{settings.fold}/seed-{settings.seed}")
-    folder = place / settings.method / seed
+    check_same(store, record)
+    training, test = split_slices(settings, store)
+    place = results / data_name(store) / settings.split
+    one = f"fold-{settings.fold}/seed-{settings.seed}"
+    folder = place / settings.method / one
 
-    torch.manual_seed(settings.seed)
-    network = build(settings.method)
-    with precision(settings):
-        untrained = evaluate(network, slices, device=settings.device)
-    write_tables(untrained, settings, settings.method + UNTRAINED, place, seed)
-    threshold = fit_threshold(store, training)
-    of_threshold = evaluate_threshold(threshold, store, test)
-    write_tables(of_threshold, settings, THRESHOLD, place, seed)
-    trained = pd.read_csv(run / "per_slice.csv")
-    write_tables(trained, settings, settings.method, place, seed)
+    tables = {settings.method: pd.read_csv(run / "per_slice.csv")}
+    if beside:
+        tables[settings.method + UNTRAINED] = untrained_rows(settings, training, test)
+        threshold = fit_threshold(store, training.index["row"].to_numpy())
+        tables[THRESHOLD] = evaluate_threshold(
+            threshold, store, test.index["row"].to_numpy()
+        )
+        record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
+    for method, rows in tables.items():
+        signed = identify(
+            rows, data_name(store), settings.split, settings.fold, method, settings.seed
+        )
+        write_tables(signed, place / method / one, record.get("commit", ""))
 
     for name in ("history.csv", "timing.csv"):
         shutil.copy(run / name, folder / name)
-    record["settings"] |= {"data": store.folder.name, "out": run.name}  # no places
+    record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
     record["slices"] = {"training": len(training), "test": len(test)}
-    record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
     with replacing(folder / "run.json") as file:
         json.dump(record, file, indent=2)
         file.write("\n")
     if examples:
+        network = build(settings.method)
         weights, _ = read_checkpoint(run / "best.ckpt")
         load_weights(network, weights, run / "best.ckpt")
-        write_examples(network, slices, examples, folder / "examples.npz")
+        write_examples(network, test, examples, folder / "examples.npz")
     return folder
 
 
@@ -104,30 +107,49 @@ def read_results(
     }
 
 
-def check_finished(run: Path, record: dict, store: Store) -> None:
-    """Refuses a run that is not done, or whose data are no longer those it saw."""
+def check_finished(run: Path, record: dict) -> TrainSettings:
+    """The settings of a finished run, with ImageNet weights if it really had them."""
     if record.get("status") != "finished":
         raise CheckpointError(
             run, "must be a finished run", record.get("status"), "run-unfinished",
             "go on with `mscf train --resume`",
         )  # fmt: skip
-    if record["store"]["checksum"] != store.checksum:
+    try:
+        settings = TrainSettings(**record["settings"])
+        return replace(settings, pretrained=record["pretrained"] == "loaded")
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            run / "run.json", "must be the record of a run", error, "run-record"
+        ) from error
+
+
+def check_same(store: Store, record: dict) -> None:
+    """Refuses data that are no longer those that the run saw."""
+    if record.get("store", {}).get("checksum") != store.checksum:
         raise CheckpointError(
             store.folder, "must be the store of the run", "another", "store-other"
         )
 
 
-def write_tables(
-    rows: pd.DataFrame, settings: TrainSettings, method: str, place: Path, seed: Path
-) -> None:
-    """``per_slice.csv`` and ``summary.json`` of one method on the run's test slices."""
-    folder = place / method / seed
+def untrained_rows(
+    settings: TrainSettings, training: SliceDataset, test: SliceDataset
+) -> pd.DataFrame:
+    """A row a test slice of the network as the run began with it."""
+    network = starting_network(settings, training)
+    if settings.pretrained and not has_imagenet(network):
+        raise SettingsError(
+            "pretrained", "ImageNet weights of the run's start must be had", "none",
+            "pretrained", "connect to the network, or keep the run alone (--no-beside)",
+        )  # fmt: skip
+    with precision(settings):
+        return evaluate(network, test, settings.batch_size, settings.device)
+
+
+def write_tables(rows: pd.DataFrame, folder: Path, commit: str) -> None:
+    """``per_slice.csv`` and ``summary.json`` of signed rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = identify(
-        rows, settings.data.name, settings.split, settings.fold, method, settings.seed
-    )
     write_rows(rows, folder / "per_slice.csv")
-    write_summary(rows, folder / "summary.json")
+    write_summary(rows, folder / "summary.json", commit)
 
 
 def write_examples(

@@ -8,10 +8,10 @@ from torch import nn
 
 from mscf import results as module
 from mscf.data.store import open_store
-from mscf.errors import CheckpointError
+from mscf.errors import CheckpointError, SettingsError
 from mscf.models.context import ContextBlock
 from mscf.results import keep_run
-from mscf.training import loop
+from mscf.training import start
 from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
 
@@ -31,14 +31,18 @@ class SmallNetwork(nn.Module):
     def forward(self, x):
         return self.last(self.up(self.contexts[0](self.down(x))))
 
+    def heads(self):
+        return [self.last]
+
 
 @pytest.fixture
 def run(tiny_store, tmp_path, monkeypatch):
-    for place in (loop, module):
+    for place in (start, module):
         monkeypatch.setattr(place, "build", lambda *_, **__: SmallNetwork())
     settings = TrainSettings(
-        data=tiny_store, out=tmp_path / "run", epochs=2, pretrained=False, gpus=0
-    )
+        data=tiny_store, out=tmp_path / "run", epochs=2, pretrained=False, gpus=0,
+        log_odds_bias=True,
+    )  # fmt: skip
     return train(settings)
 
 
@@ -66,8 +70,47 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
     assert tables["hu_threshold"]["dice"].mean() > 0.8
     record = json.loads((folder / "run.json").read_text())
     assert record["slices"]["test"] == len(tables["mscf"])
+    # It expects the tumour's small share everywhere, as the run did at its start.
+    assert set(tables["mscf+untrained"]["predicted_px"]) == {0}
+    for method in tables:
+        path = tmp_path / f"results/tiny/patient/{method}/fold-0/seed-0/summary.json"
+        (one, _) = json.loads(path.read_text())
+        assert one["commit"] == record["commit"]
     assert str(tmp_path) not in (folder / "run.json").read_text()
     assert not (folder / "examples.npz").exists()
+
+
+def test_without_its_rivals_a_run_is_kept_alone(run, tmp_path) -> None:
+    folder = keep_run(run.folder, tmp_path / "results", beside=False)
+    assert folder == tmp_path / "results/tiny/patient/mscf/fold-0/seed-0"
+    assert [p.name for p in folder.parents[1].parent.iterdir()] == ["mscf"]
+    assert "threshold" not in json.loads((folder / "run.json").read_text())
+
+
+def test_the_untrained_network_has_imagenet_weights_where_the_run_had(
+    run, tmp_path
+) -> None:
+    path = run.folder / "run.json"
+    record = json.loads(path.read_text())
+    record["settings"]["pretrained"] = True  # asked for, and could not be had
+    path.write_text(json.dumps(record))
+    keep_run(run.folder, tmp_path / "results")
+    path.write_text(json.dumps(record | {"pretrained": "loaded"}))
+    with pytest.raises(SettingsError, match=r"--no-beside.*\[pretrained\]"):
+        keep_run(run.folder, tmp_path / "more")
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_run_is_kept_under_the_folders_name_also_where_it_is_a_dot(
+    run, tiny_store, tmp_path, monkeypatch
+) -> None:
+    path = run.folder / "run.json"
+    record = json.loads(path.read_text())
+    record["settings"]["data"] = "."
+    path.write_text(json.dumps(record))
+    monkeypatch.chdir(tiny_store)
+    folder = keep_run(run.folder, tmp_path / "results", beside=False)
+    assert folder == tmp_path / "results/tiny/patient/mscf/fold-0/seed-0"
 
 
 def test_examples_are_the_slices_as_they_are_and_as_the_network_sees_them(
@@ -90,6 +133,12 @@ def test_examples_are_the_slices_as_they_are_and_as_the_network_sees_them(
 def test_a_run_that_is_not_finished_or_of_other_data_is_refused(run, tmp_path) -> None:
     path = run.folder / "run.json"
     record = json.loads(path.read_text())
+    path.write_text("{}")
+    with pytest.raises(CheckpointError, match="run-unfinished"):
+        keep_run(run.folder, tmp_path / "results")
+    path.write_text(json.dumps({"status": "finished"}))
+    with pytest.raises(CheckpointError, match="run-record"):
+        keep_run(run.folder, tmp_path / "results")
     path.write_text(json.dumps(record | {"status": "training"}))
     with pytest.raises(CheckpointError, match="run-unfinished"):
         keep_run(run.folder, tmp_path / "results")

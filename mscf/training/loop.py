@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +22,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mscf.data.dataset import SliceDataset, make_loader, three_channels
-from mscf.data.splits import make_split, train_and_test_rows
-from mscf.data.store import Store, open_store
-from mscf.errors import NumericalError, SettingsError
+from mscf.data.store import open_store
+from mscf.errors import NumericalError
 from mscf.evaluation.evaluate import evaluate
 from mscf.evaluation.tables import identify, write_rows, write_summary
-from mscf.models import build
 from mscf.training.run_folder import claimed
-from mscf.training.settings import TrainSettings, check_image_size
+from mscf.training.settings import TrainSettings
+from mscf.training.start import split_slices, starting_network
 from mscf.training.state import RunState
 
 
@@ -54,15 +52,9 @@ def train(settings: TrainSettings) -> Run:
     """
     settings = settings.resolved()
     store = open_store(settings.data)
-    check_store(settings, store)
     training, test = split_slices(settings, store)
     with claimed(settings.out):
-        torch.manual_seed(settings.seed)
-        with warnings.catch_warnings():  # the state says it as one line and records it
-            warnings.simplefilter("ignore")
-            model = build(settings.method, pretrained=settings.pretrained)
-        if settings.log_odds_bias:
-            start_at_log_odds(model, training)
+        model = starting_network(settings, training)
         model.to(settings.device, memory_format=torch.channels_last)
         optimizer = Adam(model.parameters(), settings.learning_rate, fused=True)
         state = RunState.open(settings, store, model, optimizer)
@@ -72,9 +64,10 @@ def train(settings: TrainSettings) -> Run:
             rows = evaluate(model, test, settings.batch_size, settings.device)
         rows = identify(rows, **state.identity)
         write_rows(rows, settings.out / "per_slice.csv")
-        write_summary(rows, settings.out / "summary.json")
+        record = state.record.content
+        write_summary(rows, settings.out / "summary.json", record.get("commit", ""))
         state.finish()
-    return Run(settings.out, state.history.read(), rows, state.record.content)
+    return Run(settings.out, state.history.read(), rows, record)
 
 
 def fit(
@@ -152,47 +145,6 @@ def precision(settings: TrainSettings) -> torch.autocast:
         enabled=settings.precision == "bf16",
         cache_enabled=False,
     )
-
-
-def split_slices(
-    settings: TrainSettings, store: Store
-) -> tuple[SliceDataset, SliceDataset]:
-    """Training slices (augmented) and test slices."""
-    split = make_split(store.index, settings.split, settings.seed)
-    train_rows, test_rows = train_and_test_rows(
-        store.index, split, settings.fold, settings.slices
-    )
-    if settings.batch_size > len(train_rows):
-        raise SettingsError(
-            "batch_size", "must not exceed the training slices", settings.batch_size,
-            "batch-size", f"at most {len(train_rows)} here",
-        )  # fmt: skip
-    training = SliceDataset(
-        store, train_rows, settings.window, settings.augment, settings.seed
-    )
-    return training, SliceDataset(store, test_rows, settings.window)
-
-
-def start_at_log_odds(model: nn.Module, training: SliceDataset) -> None:
-    """Sets the last bias so that the untrained network expects the tumour's share.
-
-    Not in the paper. Without it the first hundred steps go into learning that nearly
-    every pixel is background.
-    """
-    pixels = len(training) * training.store.size**2
-    share = training.index["stored_tumour_px"].sum() / pixels
-    for head in model.heads():
-        nn.init.constant_(head.bias, math.log(share / (1 - share)))
-
-
-def check_store(settings: TrainSettings, store: Store) -> None:
-    """The store's side must be the one asked for, and one that the method takes."""
-    if settings.image_size not in (None, store.size):
-        raise SettingsError(
-            "image_size", f"must be the store's, {store.size}", settings.image_size,
-            "image-size", f"prepare the data with --size {settings.image_size}",
-        )  # fmt: skip
-    check_image_size(settings.method, store.size)
 
 
 def report(epoch: int, epochs: int, loss: float, rate: float, seconds: float) -> None:

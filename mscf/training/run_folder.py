@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -109,6 +110,32 @@ def machine(device: torch.device) -> dict:
 def versions() -> dict[str, str]:
     """The packages that decide the numbers."""
     return {name: version(name) for name in PACKAGES}
+
+
+def commit() -> str:
+    """The commit of this code, with "-dirty" where its tracked files were changed.
+
+    Empty without git, and where the package is no part of a repository.
+    """
+    try:
+        git(
+            "ls-files", "--error-unmatch", "."
+        )  # a .venv may lie in another's repository
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def git(*words: str) -> str:
+    """What git answers in the package's folder."""
+    return subprocess.run(  # noqa: S603
+        ["git", *words],  # noqa: S607
+        cwd=Path(__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
 
 
 def now() -> str:

@@ -8,7 +8,9 @@ has to be remembered, and a resumed run ends with the same bytes.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -20,9 +22,17 @@ from mscf.data.splits import make_split, write_split
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, Finding, warn
 from mscf.training.history import HISTORY, TIMING, GrowingTable
-from mscf.training.run_folder import RunRecord, machine, now, read_record, versions
+from mscf.training.run_folder import (
+    RunRecord,
+    commit,
+    machine,
+    now,
+    read_record,
+    versions,
+)
 from mscf.training.schedule import Schedule
 from mscf.training.settings import TrainSettings, differing
+from mscf.training.start import has_imagenet
 
 
 class RunState:
@@ -81,7 +91,7 @@ class RunState:
         """What every row of this run's tables is signed with."""
         settings = self.settings
         return {
-            "data": self.store.folder.name,
+            "data": data_name(self.store),
             "split": settings.split,
             "fold": settings.fold,
             "method": settings.method,
@@ -121,9 +131,8 @@ class RunState:
         write_split(split, settings.out, settings.split, settings.seed)
         self.history.start()
         self.timing.start()
-        wanted = settings.pretrained
-        had = getattr(getattr(self.model, "encoder", None), "loaded", False)
-        if wanted and not had:
+        had = has_imagenet(self.model)
+        if settings.pretrained and not had:
             warn(
                 Finding(
                     settings.method,
@@ -142,6 +151,7 @@ class RunState:
                 "parameters": sum(p.numel() for p in self.model.parameters()),
                 "machine": machine(settings.device),
                 "versions": versions(),
+                "commit": commit(),
                 "started": now(),
             },
         )
@@ -175,10 +185,11 @@ class RunState:
         self.history.cut(self.epoch)
         self.timing.cut(self.epoch)
         self.record = RunRecord(path, content)
+        again = {"epoch": self.epoch, "at": now(), "commit": commit()}
         self.record.update(
             status="training",
             settings=self.settings.recorded(),
-            resumed=[*content.get("resumed", []), {"epoch": self.epoch, "at": now()}],
+            resumed=[*content.get("resumed", []), again],
         )
 
     def _header(self, epoch: int) -> dict:
@@ -191,6 +202,11 @@ class RunState:
             "store": self.store.checksum,
             "versions": versions(),
         }
+
+
+def data_name(store: Store) -> str:
+    """What tables call the data: the name of the store's folder, also of ``.``."""
+    return Path(os.path.abspath(store.folder)).name  # noqa: PTH100 (links stay)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ from mscf.data.dataset import SliceDataset, make_loader, three_channels
 from mscf.data.phantom import make_phantoms
 from mscf.data.store import prepare
 from mscf.training.batch_norm import refresh_statistics
-from mscf.training.loop import precision, start_at_log_odds, train_one_epoch
+from mscf.training.loop import precision, train_one_epoch
 from mscf.training.settings import TrainSettings
+from mscf.training.start import start_at_log_odds
 
 
 @pytest.fixture(scope="module")

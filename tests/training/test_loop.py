@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -6,9 +8,10 @@ import torch
 from torch import nn
 
 from mscf.errors import CheckpointError, NumericalError, SettingsError
-from mscf.training import loop
-from mscf.training.loop import start_at_log_odds, train
+from mscf.training import loop, run_folder, start
+from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
+from mscf.training.start import start_at_log_odds, starting_network
 
 
 class SmallNetwork(nn.Sequential):
@@ -30,7 +33,7 @@ class SmallNetwork(nn.Sequential):
 
 @pytest.fixture
 def small(monkeypatch) -> None:
-    monkeypatch.setattr(loop, "build", lambda *args, **kwargs: SmallNetwork())
+    monkeypatch.setattr(start, "build", lambda *args, **kwargs: SmallNetwork())
 
 
 def settings_for(tiny_store, out, **changes) -> TrainSettings:
@@ -160,6 +163,97 @@ def test_log_odds_bias_makes_the_untrained_network_expect_the_tumours_share(
     start_at_log_odds(network, slices)
     probability = torch.sigmoid(network(torch.zeros(1, 3, 192, 192))).mean()
     assert probability.item() == pytest.approx((store.masks[:] == 2).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("log_odds_bias", [False, True])
+def test_the_starting_network_is_the_one_that_takes_the_first_step(
+    log_odds_bias, small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    seen = {}
+
+    def look(training, model, *_) -> None:
+        seen.update({n: t.clone() for n, t in model.state_dict().items()}, of=training)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "fit", look)
+    settings = settings_for(
+        tiny_store, tmp_path, batch_size=1, log_odds_bias=log_odds_bias, seed=3
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(settings)
+    again = starting_network(settings, seen.pop("of")).state_dict()
+    assert again.keys() == seen.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in seen.items())
+    assert (again["5.bias"].item() < -2) == log_odds_bias  # the tumour is rare
+
+
+def test_all_slices_of_a_store_of_tumour_slices_are_an_error(
+    tiny_store, tmp_path
+) -> None:
+    with pytest.raises(SettingsError, match=r"--slices liver or all \[slices\]"):
+        train(settings_for(tiny_store, tmp_path / "run", slices="all"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_are_signed_with_the_folders_name_also_where_it_is_a_dot(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tiny_store)
+    run = train(settings_for(".", tmp_path / "run", epochs=1))
+    assert set(run.rows["data"]) == {"tiny"}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package in a repository of its own, as the one that trains."""
+    folder = tmp_path / "code/mscf"
+    (folder / "training").mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    monkeypatch.setattr(run_folder, "__file__", f"{folder}/training/run_folder.py")
+    for words in (["init"], ["add", "."], ["commit", "-m", "first"]):
+        subprocess.run(
+            ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *words],
+            cwd=folder.parent, check=True, capture_output=True,
+        )  # fmt: skip
+    return folder
+
+
+def test_the_commit_is_named_and_marked_where_the_package_was_changed(package) -> None:
+    commit = run_folder.commit()
+    assert len(commit) == 40
+    (package.parent / "README.md").write_text("beside the package")
+    (package / "notes.txt").write_text("not tracked")
+    assert run_folder.commit() == commit
+    (package / "__init__.py").write_text("changed")
+    assert run_folder.commit() == f"{commit}-dirty"
+
+
+def test_there_is_no_commit_outside_a_repository_or_without_git(
+    package, monkeypatch
+) -> None:
+    installed = package.parent / ".venv/mscf/training/run_folder.py"
+    installed.parent.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "__file__", str(installed))  # not tracked there
+        assert run_folder.commit() == ""
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        assert run_folder.commit() == ""
+    shutil.rmtree(package.parent / ".git")
+    assert run_folder.commit() == ""
+
+
+def test_a_run_and_its_summary_name_the_commit(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("mscf.training.state.commit", lambda: "abc")
+    run = train(settings_for(tiny_store, tmp_path, epochs=1))
+    monkeypatch.setattr("mscf.training.state.commit", lambda: "def-dirty")
+    resumed = train(settings_for(tiny_store, tmp_path, epochs=2, resume=True))
+    assert run.record["commit"] == resumed.record["commit"] == "abc"
+    assert resumed.record["resumed"][0]["commit"] == "def-dirty"
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert {row["commit"] for row in summary} == {"abc"}
 
 
 def test_the_record_is_json_without_user_or_path_of_the_machine(
