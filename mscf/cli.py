@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,6 +37,17 @@ def one_line_errors(verbose: bool = False) -> Iterator[None]:
         for finding in error.findings:
             print(f"error: {finding}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Turns Ctrl-C into one line on stderr and the exit code for "run again"."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        todo = "the same command with --resume goes on after its last whole epoch"
+        print(f"stopped: {out}: {todo}", file=sys.stderr)
+        raise typer.Exit(os.EX_TEMPFAIL) from stop  # 75
 
 
 @app.command()
@@ -98,8 +110,13 @@ def train(
     from mscf.training.loop import train as run_training
     from mscf.training.settings import TrainSettings
 
-    with one_line_errors(verbose):
-        run_training(TrainSettings(**chosen))
+    with one_line_errors(verbose), resumable(out):
+        finished = run_training(TrainSettings(**chosen))
+    rows = finished.rows
+    print(
+        f"mean Dice {rows['dice'].mean():.3f} on {len(rows)} slices of "
+        f"{rows['patient'].nunique()} patients: {out / 'summary.json'}"
+    )
 
 
 def run(app: typer.Typer) -> NoReturn:

@@ -1,7 +1,12 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from mscf.cli import app, main
+from mscf.training import loop
 
 
 def run(*arguments: str):
@@ -19,6 +24,7 @@ def test_methods_lists_every_network_with_its_parameters() -> None:
     [
         (["--method", "unett"], 2, "error: method: must be a key of METHODS"),
         (["--image-size", "100"], 2, "[image-size]"),
+        (["--window", "nan", "5"], 2, "error: window: must be two HU, low and high"),
         ([], 4, "[store-missing]"),
     ],
 )
@@ -33,6 +39,32 @@ def test_a_bad_argument_is_one_line_and_an_exit_code(
     assert line in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_train_ends_with_what_the_network_is_worth(monkeypatch) -> None:
+    rows = pd.DataFrame({"dice": [0.25, 0.5, 0.75], "patient": ["P1", "P2", "P2"]})
+    monkeypatch.setattr(loop, "train", lambda settings: SimpleNamespace(rows=rows))
+    result = run("train", "--data", "store", "--out", "runs/one")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"mean Dice 0.500 on 3 slices of 2 patients: {Path('runs/one/summary.json')}\n"
+    )
+
+
+def test_ctrl_c_names_the_way_on_and_exits_75(monkeypatch, capsys) -> None:
+    def stopped(settings) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train", stopped)
+    arguments = ["train", "--data", "store", "--out", "runs/one"]
+    monkeypatch.setattr("sys.argv", ["mscf", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 75
+    assert said.err.startswith("stopped: runs/one: ")
+    assert "--resume" in said.err
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
