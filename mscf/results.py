@@ -60,6 +60,8 @@ def keep_run(run: Path, results: Path, examples: int = 0, beside: bool = True) -
     one = f"fold-{settings.fold}/seed-{settings.seed}"
     folder = place / settings.method / one
 
+    record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
+    record["slices"] = {"training": len(training), "test": len(test)}
     tables = {settings.method: pd.read_csv(run / "per_slice.csv")}
     if beside:
         tables[settings.method + UNTRAINED] = untrained_rows(settings, training, test)
@@ -76,8 +78,6 @@ def keep_run(run: Path, results: Path, examples: int = 0, beside: bool = True) -
 
     for name in ("history.csv", "timing.csv"):
         shutil.copy(run / name, folder / name)
-    record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
-    record["slices"] = {"training": len(training), "test": len(test)}
     with replacing(folder / "run.json") as file:
         json.dump(record, file, indent=2)
         file.write("\n")
