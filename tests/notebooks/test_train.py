@@ -30,6 +30,15 @@ def test_one_epoch_on_phantoms_runs_to_the_last_cell(tmp_path) -> None:
     assert all(cell.execution_count for cell in code)
 
 
+@pytest.mark.parametrize("method", ["unet", "danet", "mscf+channel", "mscf+only-128"])
+def test_it_runs_to_the_last_cell_with_any_method(method, tiny_store, tmp_path) -> None:
+    done = papermill(
+        tmp_path / "train.ipynb", f"data={tiny_store}", f"out={tmp_path / 'run'}",
+        f"method={method}", "epochs=1", "batch_size=7", "gpus=0", "pretrained=False",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
