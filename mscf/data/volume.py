@@ -27,6 +27,11 @@ from mscf.errors import Finding, InputError
 Voxels = NDArray[np.int16] | NDArray[np.float32] | NDArray[np.uint8]
 
 LABELS = (0, 1, 2)  # background, liver, tumour
+NO_NIFTI = (  # what nibabel raises of a file that it can make nothing of
+    HeaderDataError, WrapStructError, ImageFileError,
+    ValueError, OverflowError, KeyError, OSError, EOFError,
+)  # fmt: skip
+FAT = -20  # HU; a CT of a body goes at least so low
 ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
 
 
@@ -127,8 +132,7 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Image, Voxels, str]:
         header = kind.header_class.from_fileobj(io.BytesIO(content))
         shape, offset = header.get_data_shape(), header.get_data_offset()
         dtype = header.get_data_dtype()
-    except (HeaderDataError, WrapStructError, ImageFileError, ValueError,
-            OverflowError, KeyError, OSError) as error:  # fmt: skip
+    except NO_NIFTI as error:
         raise not_nifti(path, error) from error
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -150,8 +154,7 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Image, Voxels, str]:
     try:
         image = kind.from_bytes(content)
         voxels = scaled(image).reshape(shape)
-    except (HeaderDataError, WrapStructError, ImageFileError, ValueError,
-            OverflowError, OSError) as error:  # fmt: skip
+    except NO_NIFTI as error:
         raise not_nifti(path, error) from error
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine)) < 1e-9:
         raise InputError(
@@ -159,6 +162,15 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Image, Voxels, str]:
             "geometry-invalid",
         )  # fmt: skip
     return image, voxels, sha256
+
+
+def promised_slices(path: Path) -> int:
+    """How many slices a file's header promises; 0 where it makes no sense."""
+    try:
+        image = nib.load(path)
+        return image.shape[list(io_orientation(image.affine)[:, 0]).index(2)]
+    except NO_NIFTI:
+        return 0
 
 
 def read_bytes(path: Path) -> bytes:
@@ -204,7 +216,8 @@ def scaled(image: nib.Nifti1Image) -> Voxels:
     if (proxy.slope, proxy.inter) == (1, 0):
         raw = np.asanyarray(proxy.get_unscaled())
         return raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    return np.asarray(proxy, np.float32)
+    with np.errstate(over="ignore"):  # an infinity is refused by name, later
+        return np.asarray(proxy, np.float32)
 
 
 def check_finite(values: NDArray, path: Path) -> None:
@@ -219,17 +232,29 @@ def check_finite(values: NDArray, path: Path) -> None:
 
 
 def check_hu(values: NDArray, stored: np.dtype, path: Path) -> None:
-    """Refuses what cannot be Hounsfield units: no contrast, no sign, 0 to 1."""
+    """Refuses what cannot be Hounsfield units.
+
+    That is: two values only; soft tissue near 1,000, where HU + 1024 has it; a byte a
+    voxel; nothing as low as fat and air; more than a store can hold.
+    """
     low, high = values.min(), values.max()
     if ((values == low) | (values == high)).all():
         found = f"only {low:g} and {high:g}" if low < high else f"only {low:g}"
         raise InputError(path, "must show something", found, "constant")
-    if (stored.kind == "u" and low >= 0) or (low >= 0 and high <= 1):
+    must = "must be in Hounsfield units, air near -1000"
+    found = f"{stored} from {low:g} to {high:g}"
+    tissue = ((values > 800) & (values < 1250)).sum()
+    if tissue > max(0.05 * values.size, 0.5 * (values > 300).sum()):
         raise InputError(
-            path, "must be in Hounsfield units, air near -1000",
-            f"{stored} from {low:g} to {high:g}", "not-hu",
-            "export the CT in HU, not as a picture",
+            path, must, f"{found}, much of it near 1,000 like soft tissue in HU + 1024",
+            "not-hu", "subtract 1024 from its voxels",
         )  # fmt: skip
+    stores = np.iinfo(np.int16)
+    in_range = stores.min <= low <= FAT and high <= stores.max
+    if values.dtype.itemsize == 1 or not in_range:
+        raise InputError(
+            path, must, found, "not-hu", "export the CT in HU, not as a picture"
+        )
 
 
 def as_labels(values: NDArray, path: Path) -> NDArray[np.uint8]:

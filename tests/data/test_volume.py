@@ -1,5 +1,6 @@
 import gzip
 import itertools
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mscf.data.volume import as_slices, read_labels, read_volume, unpacked
+from mscf.data.volume import (
+    as_slices,
+    promised_slices,
+    read_labels,
+    read_volume,
+    unpacked,
+)
 from mscf.errors import InputError
 
 SHAPE = (10, 12, 6)
@@ -163,12 +170,83 @@ def test_an_image_of_nothing_is_refused(values, tmp_path) -> None:
     refused(write(tmp_path / "a.nii", voxels), "constant")
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_what_is_not_in_hounsfield_units_is_refused(dtype, tmp_path) -> None:
-    voxels = np.random.default_rng(0).random(SHAPE)
-    if dtype != np.float32:
-        voxels = voxels * 255
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (0, 255, np.uint8), (-128, 127, np.int8), (0, 3000, np.uint16),  # pictures
+        (0, 255, np.int16), (0, 255, np.float32), (0, 1, np.float32),
+        (-1, 1, np.float32), (-3, 3, np.float64),  # normalised
+        (-1000, 40_000, np.int32), (-1e303, 1e303, np.float64),  # beyond int16
+    ],
+)  # fmt: skip
+def test_what_is_not_in_hounsfield_units_is_refused(low, high, dtype, tmp_path) -> None:
+    voxels = np.random.default_rng(0).random(SHAPE) * (high - low) + low
     refused(write(tmp_path / "a.nii", voxels.astype(dtype)), "not-hu")
+
+
+def body(air: int, outside: int | None = None) -> np.ndarray:
+    """A body of 40 HU with a few bones in noisy air, all ``air + 1000`` higher."""
+    voxels = np.random.default_rng(0).normal(air + 25, 5, (40, 40, 6))
+    voxels[8:30, 8:30] += 1015
+    voxels[18:21, 10:13] += 700
+    if outside is not None:  # of the scanner's round field of view
+        voxels[:6, :6] = outside
+    return voxels.round()
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+@pytest.mark.parametrize(("air", "outside"), [(0, None), (24, None), (0, -1000)])
+def test_hounsfield_units_plus_1024_are_refused_with_what_to_do(
+    dtype, air, outside, tmp_path
+) -> None:
+    if dtype == np.uint16 and outside is not None:
+        pytest.skip("nothing below zero in this type")
+    path = write(tmp_path / "a.nii", body(air, outside).astype(dtype))
+    refused(path, "not-hu")
+    with pytest.raises(InputError, match="subtract 1024"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("outside", [None, -2000])
+@pytest.mark.parametrize("window", [(-3000, 3000), (-160, 240), (-40, 160)])
+def test_hounsfield_units_pass_whole_or_cut_to_a_window(
+    window, outside, tmp_path
+) -> None:
+    voxels = body(-1000, outside).clip(*window).astype(np.int16)
+    read_volume(write(tmp_path / "a.nii", voxels))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["lits_excerpt/imagesTr/liver_43", "ircad01/volume"])
+def test_a_real_scan_passes_and_is_refused_1024_higher(name, tmp_path) -> None:
+    path = Path(__file__).parents[3] / f"shared/data/{name}.nii.gz"
+    if not path.is_file():
+        pytest.skip("the founders' data are not beside the project")
+    voxels = read_volume(path).voxels
+    refused(write(tmp_path / "a.nii", voxels + np.int16(1024)), "not-hu")
+
+
+def test_a_scale_beyond_all_numbers_is_refused_without_a_warning(
+    tmp_path, recwarn
+) -> None:
+    path = write(tmp_path / "a.nii", hu())
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([1e38, 0], "<f4").tobytes()  # scl_slope, scl_inter
+    path.write_bytes(content)
+    refused(path, "nonfinite")
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("codes", ["RAS", "SLP", "AIR"])
+def test_slices_are_counted_from_the_header_alone(codes, tmp_path) -> None:
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
+    )
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(hu(), AFFINE).as_reoriented(turn), path)
+    assert promised_slices(path) == 6
+    path.write_bytes(path.read_bytes()[:100])
+    assert promised_slices(path) == 0
 
 
 def test_an_rgb_image_is_refused(tmp_path) -> None:
