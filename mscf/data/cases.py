@@ -73,24 +73,24 @@ def listed_cases(folder: Path) -> list[Case]:
     table = folder / "dataset.json"
     try:
         entries = json.loads(table.read_text(encoding="utf-8"))["training"]
-        images = [folder / entry["image"] for entry in entries]
-        labels = [folder / entry["label"] for entry in entries]
+        named = [Path(entry[kind]) for kind in ("image", "label") for entry in entries]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             table, "must list pairs of image and label under 'training'",
             f"{type(error).__name__}: {error}", "dataset-json",
         ) from error  # fmt: skip
-    inside = folder.resolve()
-    for path in (*images, *labels):
-        if not path.resolve().is_relative_to(inside):
+    for path in named:  # links are the user's own and may lead elsewhere
+        if path.is_absolute() or ".." in path.parts:
             raise InputError(
                 table, "must name files of its own folder", path, "dataset-json"
             )
+    paths = [folder / path for path in named]
+    images, labels = paths[: len(entries)], paths[len(entries) :]
     raise_all(
         InputError(
             path, "must be there, dataset.json names it", "no file", "pair-incomplete"
         )
-        for path in (*images, *labels)
+        for path in paths
         if not path.is_file()
     )
     for path in sorted({*volumes_in(folder / "imagesTr")} - {*images}):
@@ -108,6 +108,12 @@ def listed_cases(folder: Path) -> list[Case]:
         Case(name, image, label, name)
         for (name, image), label in zip(names.items(), labels, strict=True)
     ]
+
+
+def are_phantoms(folder: Path) -> bool:
+    """Whether ``make_phantoms`` wrote these cases, so that no person was scanned."""
+    table = folder / "dataset.json"
+    return table.is_file() and "phantom" in json.loads(table.read_text("utf-8"))
 
 
 def volumes_in(folder: Path) -> list[Path]:

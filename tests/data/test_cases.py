@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mscf.data.cases import find_cases
+from mscf.data.cases import are_phantoms, find_cases
 from mscf.errors import InputError
 
 
@@ -129,6 +129,7 @@ def test_labels_are_not_asked_for_where_none_are_needed(msd) -> None:
         '{"training": 3}',
         '{"training": [{"image": 3, "label": 4}]}',
         '{"training": [{"image": "../x.nii.gz", "label": "labelsTr/liver_0.nii.gz"}]}',
+        '{"training": [{"image": "imagesTr/../x.nii", "label": "labelsTr/x.nii"}]}',
         '{"training": [{"image": "/x.nii.gz", "label": "labelsTr/liver_0.nii.gz"}]}',
     ],
 )
@@ -136,6 +137,23 @@ def test_a_table_of_cases_that_makes_no_sense_is_refused(msd, text) -> None:
     (msd / "dataset.json").write_text(text)
     with pytest.raises(InputError, match=r"\[dataset-json\]"):
         find_cases(msd)
+
+
+@pytest.mark.parametrize("link", ["imagesTr", "imagesTr/liver_2.nii.gz"])
+def test_a_link_to_a_place_elsewhere_is_followed(msd, tmp_path, link) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (msd / link).rename(elsewhere)
+    (msd / link).symlink_to(elsewhere)
+    assert [case.image.is_file() for case in find_cases(msd)] == [True] * 6
+
+
+def test_phantoms_are_told_by_their_table(msd) -> None:
+    assert not are_phantoms(msd)
+    table = json.loads((msd / "dataset.json").read_text())
+    (msd / "dataset.json").write_text(json.dumps(table | {"phantom": {"seed": 0}}))
+    assert are_phantoms(msd)
+    (msd / "dataset.json").unlink()
+    assert not are_phantoms(msd)
 
 
 def test_a_file_that_the_table_leaves_out_is_said(msd, capsys) -> None:
