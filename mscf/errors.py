@@ -6,6 +6,7 @@ an exit code by class, so that a shell script or a Slurm job can tell them apart
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,15 @@ class StorageError(MscfError):
     """Disk full, no permission, read error."""
 
     exit_code = 7
+
+
+def cannot_write(
+    path: Path | str, error: OSError, must: str = "must be writable"
+) -> StorageError:
+    """What the system says of a place to write in, with what helps against it."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    todo = "free some space and run again" if full else "choose another folder"
+    return StorageError(path, must, error.strerror or error, "storage", todo)
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from mscf.errors import StorageError
+from mscf.errors import cannot_write
 
 
 @contextmanager
@@ -32,24 +32,27 @@ def replacing(path: Path, text: bool = True, size: int = 0) -> Iterator[IO]:
         mode, encoding, newline = ("w", "utf-8", "\n") if text else ("wb", None, None)
         os.close(handle)
         with part.open(mode, encoding=encoding, newline=newline) as file:
-            if size:
-                os.posix_fallocate(file.fileno(), 0, size)
+            reserve(file, 0, size)
             yield file
         sync(part)  # by name: who writes may have put another file there
         part.chmod(0o666 & ~current_umask())
         part.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise StorageError(
-            path,
-            f"must be writable{f' with {size:,} bytes' if size else ''}",
-            error.strerror or error,
-            "storage",
-            "free some space or choose another folder",
-        ) from error
+        must = f"must be writable{f' with {size:,} bytes' if size else ''}"
+        raise cannot_write(path, error, must) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def reserve(file: IO, offset: int, size: int) -> None:
+    """Takes the bytes before they are written, where the system can (macOS cannot).
+
+    A full disk then shows at once, and not as a torn write.
+    """
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), offset, size)
 
 
 def current_umask() -> int:

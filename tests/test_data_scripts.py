@@ -59,6 +59,7 @@ def test_a_refused_case_is_one_line_and_exit_code_3(cases, tmp_path) -> None:
         ("cases", ("--size", 200), 2, "[image-size]"),
         ("cases", ("--size", 160), 2, "[image-size]"),
         ("cases", ("--slices", "spleen"), 2, "[slices]"),
+        ("cases", ("--processes", 0), 2, "[processes]"),
     ],
 )
 def test_a_bad_argument_of_prepare_leaves_nothing(
@@ -74,5 +75,6 @@ def test_a_store_where_a_file_lies_is_refused_as_storage(cases, tmp_path) -> Non
     (tmp_path / "store").write_text("a file")
     result = run("prepare", cases, tmp_path / "store", "--size", 192)
     assert result.exit_code == 7
-    assert "[storage]" in result.stderr
+    assert "choose another folder [storage]" in result.stderr
+    assert "space" not in result.stderr
     assert (tmp_path / "store").read_text() == "a file"

@@ -1,6 +1,10 @@
+import errno
+import os
 import pickle
 
-from mscf.errors import InputError, MscfError
+import pytest
+
+from mscf.errors import InputError, MscfError, cannot_write
 
 
 def test_an_error_is_one_line_naming_file_and_check() -> None:
@@ -20,3 +24,17 @@ def test_every_class_has_its_own_exit_code() -> None:
     codes = [child.exit_code for child in MscfError.__subclasses__()]
     assert len(codes) == len(set(codes))
     assert not {0, 1} & set(codes)
+
+
+@pytest.mark.parametrize(
+    ("number", "todo"),
+    [
+        (errno.ENOSPC, "free some space and run again"),
+        (errno.EEXIST, "choose another folder"),
+        (errno.EACCES, "choose another folder"),
+    ],
+)
+def test_only_a_full_disk_asks_for_space(number, todo) -> None:
+    error = cannot_write("store", OSError(number, os.strerror(number)))
+    expected = f"store: must be writable (found: {os.strerror(number)}); {todo}"
+    assert str(error) == f"{expected} [storage]"

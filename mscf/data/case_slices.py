@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,38 +59,20 @@ def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
             "liver_px": int((masks[i] >= LIVER).sum()), "tumour_px": int(tumour.sum()),
             "lesions": int(components(tumour)[1]),  # four neighbours
             "stored_tumour_px": left, "tumour_lost": bool(tumour.any() and not left),
-            "sha256": hashlib.sha256(images[i].tobytes() + stored[i].tobytes())
-            .hexdigest(),
+            "sha256": sha256_of_slice(images[i], stored[i]),
         })  # fmt: skip
     return CaseSlices(
         images, stored, rows, [volume.sha256, label_sha256], volume.repairs
     )
 
 
-def in_order(
-    work: Callable[[Case], CaseSlices], cases: Iterable[Case], processes: int
-) -> Iterator[CaseSlices | InputError]:
-    """What ``work`` gives for every case, in order; refusals are given, not raised."""
-    if processes <= 1:
-        yield from (answer(work, case) for case in cases)
-        return
-    # Not a fork: the caller may have threads (torch), which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting: deque = deque()
-        try:
-            for case in cases:
-                waiting.append(pool.submit(answer, work, case))
-                if len(waiting) > 2 * processes:  # results wait in memory
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def sha256_of_slice(image: NDArray[np.int16], mask: NDArray[np.uint8]) -> str:
+    """The digest of one stored slice."""
+    return hashlib.sha256(image.tobytes() + mask.tobytes()).hexdigest()
 
 
 def answer(work: Callable[[Case], CaseSlices], case: Case) -> CaseSlices | InputError:
-    """The result, or the refusal as a value."""
+    """The result, or the refusal as a value: all cases are looked at."""
     try:
         return work(case)
     except InputError as error:

@@ -9,7 +9,8 @@ the number of processes.
 from __future__ import annotations
 
 import json
-import os
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mscf.data.case_slices import in_order, slices_of_case
-from mscf.data.cases import Case, find_cases
-from mscf.data.store_writer import ARRAYS, Writer, sha256_of
+from mscf.data.case_slices import answer, sha256_of_slice, slices_of_case
+from mscf.data.cases import Case, are_phantoms, find_cases
+from mscf.data.processes import how_many, in_order
+from mscf.data.store_writer import ARRAYS, Writer, checksum_of, sources_of, write_record
+from mscf.data.volume import promised_slices
 from mscf.errors import (
     CheckpointError,
+    Finding,
     InputError,
     SettingsError,
     raise_all,
@@ -71,6 +75,29 @@ class Store:
         """SHA-256 over all slices and what the index says of them."""
         return self.record["checksum"]
 
+    @property
+    def phantoms(self) -> bool:
+        """Whether no person was scanned; a store that does not say so counts as CT."""
+        return self.record.get("phantoms", False)
+
+    def verify(self, rows: Iterable[int] | None = None) -> None:
+        """Compares the index and its slices with the digests that ``prepare`` wrote.
+
+        With ``rows``, of the slices only those.
+
+        Raises:
+            CheckpointError: something has changed; the first such slice is named.
+        """
+        settings, index = self.record["settings"], self.folder / "index.csv"
+        if checksum_of(settings, index.read_bytes()) != self.checksum:
+            raise changed(self.folder, "another index.csv")
+        read = self.index if rows is None else self.index.loc[list(rows)]
+        for row, case, slice_, digest in zip(
+            *(read[name] for name in ("row", "case", "slice", "sha256")), strict=True
+        ):
+            if sha256_of_slice(self.images[row], self.masks[row]) != digest:
+                raise changed(self.folder, f"other voxels in {case}, slice {slice_}")
+
 
 def prepare(
     source: Path | str,
@@ -84,24 +111,31 @@ def prepare(
 
     ``slices`` kept: those with "tumour" (the paper's set), with "liver", or "all".
     A store of the same inputs and settings is left as it is; an interrupted one goes
-    on after its last whole case. ``processes``: one a core by default.
+    on after its last whole case. ``processes``: one a core by default. For "all", how
+    much will be written is said first.
 
     Raises:
         SettingsError: a setting out of range.
         InputError: a case is refused (unless ``skip_bad``); all are looked at first.
-        CheckpointError: ``target`` holds something else.
+        CheckpointError: ``target`` holds something else, or slices that have changed.
         StorageError: disk full or no permission; what is done is kept for a next try.
+        MemoryLimitError: not enough for ``size`` and ``processes``; likewise.
     """
     source, target = Path(source), Path(target)
     settings = {"version": VERSION, "size": size, "slices": slices}
     check_settings(size, slices)
+    processes = how_many(processes)
     cases = find_cases(source)
+    phantoms = are_phantoms(source)
     if (target / "store.json").exists():
-        return unchanged_store(target, cases, settings, skip_bad)
-    processes = processes or len(os.sched_getaffinity(0))
-    work = partial(slices_of_case, size=size, slices=slices)
+        return unchanged_store(target, cases, settings, phantoms, skip_bad)
+    work = partial(answer, partial(slices_of_case, size=size, slices=slices))
     refused: list[InputError] = []
-    with Writer.open(target, cases, settings) as writer:
+    with Writer.open(target, cases, settings, phantoms, skip_bad) as writer:
+        if slices == "all":
+            say_how_much(target, cases, size)
+        for finding in writer.refused.values():
+            warn(Finding(**finding))
         todo = cases[len(writer.journal) :]
         results = in_order(work, todo, min(processes, len(todo)))
         progress = tqdm(results, total=len(todo), desc="prepare", disable=None)
@@ -177,21 +211,40 @@ def check_settings(size: int, slices: str) -> None:
         )
 
 
+def say_how_much(target: Path, cases: list[Case], size: int) -> None:
+    """Says on stderr what a store of all slices takes, by the headers of the cases."""
+    n = sum(promised_slices(case.image) for case in cases)
+    a_pixel = sum(dtype.itemsize for dtype in ARRAYS.values())
+    print(
+        f"{target}: {n:,} slices of {size} x {size} will take"
+        f" {n * size**2 * a_pixel / 1e9:,.2f} GB",
+        file=sys.stderr,
+    )
+
+
 def unchanged_store(
-    target: Path, cases: list[Case], settings: dict, skip_bad: bool
+    target: Path, cases: list[Case], settings: dict, phantoms: bool, skip_bad: bool
 ) -> Store:
-    """The store in ``target`` if it is of these cases and settings."""
+    """The store in ``target`` if it is of these cases and settings, and sound."""
     store = open_store(target)
+    bad, known = store.record["refused"], store.record["sources"]
+    if bad and not skip_bad:
+        raise CheckpointError(
+            target, "must be a store of all cases", f"without {', '.join(bad)}",
+            "store-other", "give --skip-bad again, or choose another folder",
+        )  # fmt: skip
     sources = {
-        case.name: [sha256_of(path) for path in (case.image, case.label)]
+        case.name: sources_of(case)
         for case in tqdm(cases, desc="compare", disable=None, leave=False)
+        if case.name in known or case.name not in bad  # older: only whole cases known
     }
-    persons = {case.name: [case.patient, case.spacing_known] for case in cases}
+    persons = {
+        case.name: [case.patient, case.spacing_known]
+        for case in cases
+        if case.name not in bad
+    }
     now = settings, sources, persons
     then = (store.record[key] for key in ("settings", "sources", "persons"))
-    if skip_bad:
-        bad = store.record["refused"]
-        now = settings, *({n: v[n] for n in v if n not in bad} for v in now[1:])
     for name, new, old in zip(
         ("settings", "files", "patients"), now, then, strict=True
     ):
@@ -202,4 +255,17 @@ def unchanged_store(
                 f"others at {', '.join(differing[:3])}", "store-other",
                 "choose another folder, or delete this one to build it anew",
             )  # fmt: skip
+    store.verify()
+    if "phantoms" not in store.record:  # of an older version
+        record = {**store.record, "phantoms": phantoms}
+        write_record(target, record)
+        return open_store(target)
     return store
+
+
+def changed(folder: Path, found: str) -> CheckpointError:
+    """The error of a store that is no longer as ``prepare`` wrote it."""
+    return CheckpointError(
+        folder, "must hold its slices as they were prepared", found, "store-changed",
+        "delete it and prepare again",
+    )  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from mscf.data.case_slices import CaseSlices
 from mscf.data.cases import Case
 from mscf.data.volume import read_bytes
-from mscf.errors import CheckpointError, InputError, StorageError
-from mscf.replacing import replacing, sync
+from mscf.errors import CheckpointError, InputError, StorageError, cannot_write
+from mscf.replacing import replacing, reserve, sync
 
 ARRAYS = {"images.npy": np.dtype("<i2"), "masks.npy": np.dtype("u1")}
 HEADER_BYTES = 128  # of an array, left free until the number of slices is known
@@ -38,10 +39,21 @@ class Writer:
         self.slice_px = head["settings"]["size"] ** 2
 
     @classmethod
-    def open(cls, target: Path, cases: list[Case], settings: dict) -> Writer:
-        """A new store in ``target``, or the unfinished one of the same head."""
+    def open(
+        cls,
+        target: Path,
+        cases: list[Case],
+        settings: dict,
+        phantoms: bool = False,
+        skip_bad: bool = False,
+    ) -> Writer:
+        """A new store in ``target``, or the unfinished one of the same head.
+
+        Unless ``skip_bad``, that one is gone on with before its first refused case.
+        """
         persons = {case.name: [case.patient, case.spacing_known] for case in cases}
-        writer = cls(target, {"settings": settings, "persons": persons})
+        head = {"settings": settings, "persons": persons, "phantoms": phantoms}
+        writer = cls(target, head)
         try:
             target.mkdir(parents=True, exist_ok=True)
             others = [p.name for p in target.iterdir() if not p.name.endswith(".part")]
@@ -52,7 +64,7 @@ class Writer:
                     target, "must be a new folder or hold a store", others[0],
                     "store-other", "choose another folder",
                 )  # fmt: skip
-            if not writer._go_on(cases):
+            if not writer._go_on(cases, skip_bad):
                 for part in (writer.journal_path, *writer.parts.values()):
                     part.unlink(missing_ok=True)
                 with writer.journal_path.open("w", encoding="utf-8") as journal:
@@ -64,13 +76,19 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        pass  # every append closes its files
+    def __exit__(self, error: type | None, *_: object) -> None:
+        if error and not self.journal:  # nothing that a next try could go on with
+            self.discard()
 
     @property
     def rows(self) -> list[dict]:
         """The index so far."""
         return [row for entry in self.journal for row in entry["rows"]]
+
+    @property
+    def refused(self) -> dict[str, dict]:
+        """The findings of the cases left out so far."""
+        return {e["case"]: e["refused"] for e in self.journal if "refused" in e}
 
     @property
     def tumour_slices(self) -> int:
@@ -95,7 +113,8 @@ class Writer:
 
     def skip(self, case: Case, error: InputError) -> None:
         """Notes a refused case."""
-        self._note({"case": case.name, "rows": [], "refused": asdict(error.finding)})
+        entry = {"case": case.name, "rows": [], "sources": sources_of(case)}
+        self._note({**entry, "refused": asdict(error.finding)})
 
     def finish(self) -> None:
         """Gives the arrays their headers and names; ``store.json`` comes last."""
@@ -114,9 +133,7 @@ class Writer:
             raise self._no_room(error) from error
         with replacing(self.target / "index.csv") as file:
             file.write(text)
-        with replacing(self.target / "store.json") as file:
-            json.dump(self._record(text), file, indent=1)
-            file.write("\n")
+        write_record(self.target, self._record(text))
         self.journal_path.unlink()
 
     def discard(self) -> None:
@@ -126,14 +143,12 @@ class Writer:
 
     def _record(self, index: str) -> dict:
         whole = [entry for entry in self.journal if "refused" not in entry]
-        checksum = hashlib.sha256(json.dumps(self.head["settings"]).encode())
-        checksum.update(index.encode())
         rows = self.rows
         return {
             **self.head,
             "persons": {e["case"]: self.head["persons"][e["case"]] for e in whole},
             "mscf": version("mscf"),
-            "sources": {entry["case"]: entry["sources"] for entry in whole},
+            "sources": {entry["case"]: entry["sources"] for entry in self.journal},
             "counts": {
                 "cases": len(whole),
                 "patients": len({self.head["persons"][e["case"]][0] for e in whole}),
@@ -142,29 +157,23 @@ class Writer:
                 "tumour_lost": sum(row["tumour_lost"] for row in rows),
             },
             "repairs": [repair for entry in whole for repair in entry["repairs"]],
-            "refused": {
-                entry["case"]: entry["refused"]
-                for entry in self.journal
-                if "refused" in entry
-            },
-            "checksum": checksum.hexdigest(),
+            "refused": self.refused,
+            "checksum": checksum_of(self.head["settings"], index.encode()),
             "complete": True,
         }
 
-    def _go_on(self, cases: list[Case]) -> bool:
+    def _go_on(self, cases: list[Case], skip_bad: bool) -> bool:
         """Takes over what an interrupted run has finished; False if there is none."""
         if not self.journal_path.exists():
             return False
         lines = self.journal_path.read_bytes().split(b"\n")[:-1]  # whole lines only
         try:
             head, *entries = [json.loads(line) for line in lines]
-            done = [entry["case"] for entry in entries if "refused" not in entry]
-            same = head == self.head and len(done) == len(entries)
-            same &= done == [case.name for case in cases[: len(done)]]
-            same &= all(
-                entry["sources"] == [sha256_of(case.image), sha256_of(case.label)]
-                for entry, case in zip(entries, cases, strict=False)
-            )
+            if not skip_bad:
+                entries = list(takewhile(lambda e: "refused" not in e, entries))
+            done = [(entry["case"], entry["sources"]) for entry in entries]
+            same = head == self.head and len(done) <= len(cases)
+            same &= done == [(c.name, sources_of(c)) for c in cases[: len(done)]]
         except (ValueError, KeyError, TypeError):
             return False
         n = sum(len(entry["rows"]) for entry in entries)
@@ -175,7 +184,8 @@ class Writer:
         self.journal = entries
         for part, end in ends.items():
             os.truncate(part, end)
-        os.truncate(self.journal_path, sum(len(line) + 1 for line in lines))
+        kept = lines[: 1 + len(entries)]
+        os.truncate(self.journal_path, sum(len(line) + 1 for line in kept))
         return True
 
     def _write(self, name: str, at: int, array: NDArray) -> None:
@@ -184,8 +194,7 @@ class Writer:
         # Not "ab": the first bytes are left free for the header.
         descriptor = os.open(self.parts[name], os.O_RDWR | os.O_CREAT, 0o666)
         with os.fdopen(descriptor, "r+b") as file:
-            if content:  # room first: a full disk must not show as a torn write
-                os.posix_fallocate(file.fileno(), offset, len(content))
+            reserve(file, offset, len(content))
             file.seek(offset)
             file.write(content)
 
@@ -201,16 +210,32 @@ class Writer:
         self.journal.append(entry)
 
     def _no_room(self, error: OSError) -> StorageError:
-        return StorageError(
-            self.target, "must be a folder with room to write in",
-            error.strerror or error, "storage",
-            "free some space and run again: finished cases are kept",
-        )  # fmt: skip
+        return cannot_write(self.target, error, "must be a folder to write in")
 
 
-def sha256_of(path: Path) -> str:
-    """The digest of a file."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+def sources_of(case: Case) -> list[str | None]:
+    """The digests of a case's image and labels; None of one that cannot be read."""
+    return [sha256_of(path) for path in (case.image, case.label)]
+
+
+def sha256_of(path: Path) -> str | None:
+    """The digest of a file, if it can be read."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except InputError:
+        return None
+
+
+def checksum_of(settings: dict, index: bytes) -> str:
+    """The digest of a store: its settings and its index, which digests the slices."""
+    return hashlib.sha256(json.dumps(settings).encode() + index).hexdigest()
+
+
+def write_record(folder: Path, record: dict) -> None:
+    """``store.json``: with it a store is whole."""
+    with replacing(folder / "store.json") as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
 
 
 def npy_header(dtype: np.dtype, n: int, slice_px: int) -> bytes:

@@ -8,8 +8,15 @@ import pytest
 
 from mscf.data import case_slices, store_writer
 from mscf.data import store as store_module
+from mscf.data.phantom import make_phantoms
 from mscf.data.store import open_store, prepare
-from mscf.errors import CheckpointError, InputError, SettingsError, StorageError
+from mscf.errors import (
+    CheckpointError,
+    InputError,
+    MemoryLimitError,
+    SettingsError,
+    StorageError,
+)
 
 FILES = ("images.npy", "masks.npy", "index.csv", "store.json")
 
@@ -200,6 +207,76 @@ def test_skip_bad_leaves_them_out_and_says_so(cases, tmp_path, capsys) -> None:
     assert "warning: " in capsys.readouterr().err
 
 
+def test_a_case_left_out_once_must_be_left_out_again(cases, tmp_path) -> None:
+    path = cases / "labelsTr/liver_2.nii.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    options = {"size": 192, "processes": 1}
+    prepare(cases, tmp_path / "store", **options, skip_bad=True)
+    with pytest.raises(CheckpointError, match=r"without liver_2.*--skip-bad again"):
+        prepare(cases, tmp_path / "store", **options)
+    path.write_bytes(whole)  # mended: it must not stay out without a word
+    with pytest.raises(CheckpointError, match=r"same files .*liver_2"):
+        prepare(cases, tmp_path / "store", **options, skip_bad=True)
+
+
+@pytest.mark.parametrize("skip_bad", [True, False])
+def test_after_a_refused_case_an_interrupted_store_goes_on(
+    skip_bad, cases, tmp_path, monkeypatch, capsys
+) -> None:
+    path = cases / "labelsTr/liver_2.nii.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    whole, read = store_module.slices_of_case, []
+
+    def until_the_fifth(case, size, slices):
+        if case.name == "liver_4":
+            raise KeyboardInterrupt
+        return whole(case, size, slices)
+
+    def noted(case, size, slices):
+        read.append(case.name)
+        return whole(case, size, slices)
+
+    target, options = tmp_path / "store", {"size": 192, "processes": 1}
+    monkeypatch.setattr(store_module, "slices_of_case", until_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cases, target, **options, skip_bad=True)
+    monkeypatch.setattr(store_module, "slices_of_case", noted)
+    if not skip_bad:  # then that case is looked at again
+        with pytest.raises(InputError, match="gz-truncated"):
+            prepare(cases, target, **options)
+        assert read == ["liver_2", "liver_3", "liver_4", "liver_5"]
+        return
+    capsys.readouterr()
+    prepare(cases, target, **options, skip_bad=True)
+    assert read == ["liver_4", "liver_5"]
+    assert capsys.readouterr().err.count("[gz-truncated]") == 1  # said again
+    prepare(cases, tmp_path / "at once", **options, skip_bad=True)
+    assert content(target) == content(tmp_path / "at once")
+
+
+def test_a_refused_case_that_was_mended_meanwhile_is_read(
+    cases, tiny_store, tmp_path, monkeypatch
+) -> None:
+    path = cases / "labelsTr/liver_0.nii.gz"
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-100])
+    whole = store_module.slices_of_case
+
+    def until_the_second(case, size, slices):
+        if case.name == "liver_1":
+            raise KeyboardInterrupt
+        return whole(case, size, slices)
+
+    monkeypatch.setattr(store_module, "slices_of_case", until_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cases, tmp_path / "store", size=192, processes=1, skip_bad=True)
+    monkeypatch.undo()
+    path.write_bytes(sound)
+    prepare(cases, tmp_path / "store", size=192, processes=1, skip_bad=True)
+    assert content(tmp_path / "store") == content(tiny_store)
+
+
 def test_no_tumour_anywhere_is_refused(cases, tmp_path, monkeypatch) -> None:
     whole = case_slices.read_labels
 
@@ -240,6 +317,88 @@ def test_a_full_disk_leaves_nothing_that_a_next_run_would_trust(
     assert not list(target.glob("[!.]*"))
     prepare(cases, target, size=192, processes=1)
     assert content(target) == content(tiny_store)
+
+
+@pytest.mark.parametrize("processes", [0, -1])
+def test_less_than_one_process_is_refused(processes, tmp_path) -> None:
+    with pytest.raises(SettingsError, match=r"\[processes\]"):
+        prepare(tmp_path / "none", tmp_path / "store", processes=processes)
+
+
+def test_without_posix_fallocate_the_same_is_written(
+    cases, tiny_store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.delattr("os.posix_fallocate", raising=False)  # as on macOS
+    prepare(cases, tmp_path / "store", size=192, processes=1)
+    assert content(tmp_path / "store") == content(tiny_store)
+
+
+def test_a_size_beyond_the_memory_is_one_line_and_leaves_nothing(
+    cases, tmp_path
+) -> None:
+    with pytest.raises(MemoryLimitError, match=r"allocate.*\[memory\]"):
+        prepare(cases, tmp_path / "store", size=1 << 20, processes=1)
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+# What a store says of itself
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+def test_a_changed_slice_is_found_and_named(name, tiny_store, cases, tmp_path) -> None:
+    folder = shutil.copytree(tiny_store, tmp_path / "store")
+    open_store(folder).verify()
+    array = np.load(folder / name, mmap_mode="r+")
+    array[7, 100, 100] ^= 1
+    array.flush()
+    store = open_store(folder)
+    named = r"store: .*other voxels in liver_2, slice 1\).*prepare again.*store-changed"
+    with pytest.raises(CheckpointError, match=named):
+        store.verify()
+    with pytest.raises(CheckpointError, match=named):
+        store.verify(rows=[0, 7])
+    store.verify(rows=[0, 1, 17])  # the others are sound
+    with pytest.raises(CheckpointError, match=named):
+        prepare(cases, folder, size=192, processes=1)
+
+
+def test_a_changed_index_is_found(tiny_store, tmp_path) -> None:
+    folder = shutil.copytree(tiny_store, tmp_path / "store")
+    text = (folder / "index.csv").read_text()
+    (folder / "index.csv").write_text(
+        text.replace("liver_1,liver_1", "liver_1,liver_0")
+    )
+    with pytest.raises(CheckpointError, match=r"another index.csv.*store-changed"):
+        open_store(folder).verify(rows=[0])
+
+
+def test_a_store_knows_whether_it_holds_phantoms(tiny_store, tmp_path) -> None:
+    assert not open_store(tiny_store).phantoms
+    phantoms = make_phantoms(tmp_path / "phantoms", cases=2, size=64, processes=1)
+    store = prepare(phantoms, tmp_path / "store", size=192, processes=1)
+    assert store.phantoms
+
+
+def test_a_store_from_before_phantoms_were_noted_learns_it(tmp_path) -> None:
+    phantoms = make_phantoms(tmp_path / "phantoms", cases=2, size=64, processes=1)
+    target = tmp_path / "store"
+    now = prepare(phantoms, target, size=192, processes=1)
+    old = {key: value for key, value in now.record.items() if key != "phantoms"}
+    (target / "store.json").write_text(json.dumps(old))
+    assert not open_store(target).phantoms
+    again = prepare(phantoms, target, size=192, processes=1)
+    assert again.phantoms
+    assert again.checksum == now.checksum
+    assert open_store(target).phantoms
+
+
+def test_how_much_all_slices_take_is_said_before(cases, tmp_path, capsys) -> None:
+    store = prepare(cases, tmp_path / "store", 192, "all", processes=1)
+    said = "store: 18 slices of 192 x 192 will take 0.00 GB\n"
+    assert said in capsys.readouterr().err
+    assert len(store) == 18
+    prepare(cases, tmp_path / "tumour", 192, processes=1)
+    assert "GB" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FILES)

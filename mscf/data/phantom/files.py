@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -18,7 +16,8 @@ from tqdm import tqdm
 
 from mscf.data.phantom.generate import Phantom, patient_of, phantom
 from mscf.data.phantom.lesions import HABITS
-from mscf.errors import SettingsError, StorageError
+from mscf.data.processes import how_many, in_order
+from mscf.errors import SettingsError, cannot_write
 from mscf.replacing import replacing
 
 VERSION = 2  # of the generator; raise it when equal settings give other bytes
@@ -42,6 +41,7 @@ def make_phantoms(
     Raises:
         SettingsError: a setting out of range, or ``out`` holds something else.
         StorageError: disk full or no permission; ``out`` is as it was before.
+        MemoryLimitError: not enough for ``size`` and ``processes``; likewise.
     """
     out = Path(out)
     settings = {
@@ -52,16 +52,15 @@ def make_phantoms(
         "lesions": lesions,
     }
     check(settings)
+    processes = min(how_many(processes), cases)
     if finished(out, settings):
         return out
-    processes = processes or len(os.sched_getaffinity(0))
     with whole_folder(out) as folder:
         for kind in ("imagesTr", "labelsTr"):
             (folder / kind).mkdir()
-        jobs = [(folder, case, seed, size, lesions) for case in range(cases)]
-        for _ in tqdm(
-            run(jobs, min(processes, cases)), total=cases, desc="phantoms", disable=None
-        ):
+        work = partial(write_case, folder, seed=seed, size=size, lesions=lesions)
+        done = in_order(work, range(cases), processes)
+        for _ in tqdm(done, total=cases, desc="phantoms", disable=None):
             pass
         write_tables(folder, settings)
     return out
@@ -111,26 +110,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
         yield part
         part.replace(out)
     except OSError as error:
-        raise StorageError(
-            out, "must be writable", error.strerror or error, "storage"
-        ) from error
+        raise cannot_write(out, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def run(jobs: list[tuple], processes: int) -> Iterator[None]:
-    """Writes the cases, in this process or in several."""
-    if processes <= 1:
-        yield from (write_case(*job) for job in jobs)
-        return
-    # Not a fork: the caller may have threads (torch), which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        try:
-            for future in as_completed([pool.submit(write_case, *job) for job in jobs]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an error the rest is in vain
 
 
 def write_case(folder: Path, case: int, seed: int, size: int, lesions: str) -> None:

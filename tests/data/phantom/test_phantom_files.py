@@ -106,10 +106,10 @@ def test_other_settings_than_those_in_the_folder_are_refused(tmp_path) -> None:
 def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
     write_case = files.write_case
 
-    def full_at_the_second(folder, case, *rest):
+    def full_at_the_second(folder, case, **rest):
         if case == 1:
             raise StorageError(folder, "must be writable", "disk full", "storage")
-        write_case(folder, case, *rest)
+        write_case(folder, case, **rest)
 
     monkeypatch.setattr(files, "write_case", full_at_the_second)
     with pytest.raises(StorageError, match="disk full"):
@@ -137,7 +137,14 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("cases", 0), ("seed", -1), ("size", 63), ("lesions", "huge")],
+    [
+        ("cases", 0),
+        ("seed", -1),
+        ("size", 63),
+        ("lesions", "huge"),
+        ("processes", 0),
+        ("processes", -1),
+    ],
 )
 def test_a_setting_out_of_range_is_refused_before_any_work(
     setting, value, tmp_path

@@ -1,0 +1,73 @@
+"""Work spread over the machine's cores, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from mscf.errors import MemoryLimitError, SettingsError
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux alone lets a process own a few
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def how_many(processes: int | None) -> int:
+    """The number of processes asked for; ``None`` is one a core."""
+    if processes is None:
+        return cores()
+    if processes < 1:
+        raise SettingsError("processes", "must be at least 1", processes, "processes")
+    return processes
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], processes: int
+) -> Iterator[Result]:
+    """What ``work`` gives for every item, in the items' order.
+
+    Raises:
+        MemoryLimitError: an item does not fit in memory, or a process was ended.
+    """
+    try:
+        yield from spread(work, items, processes) if processes > 1 else map(work, items)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, BrokenProcessPool):
+            found = "one was ended from outside, as a system short of memory does"
+        elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            found = str(error).partition("\n")[0] or "it did not"  # numpy's or torch's
+        else:
+            raise
+        raise MemoryLimitError(
+            "memory", f"must hold a case for each of {processes} processes", found,
+            "memory", "choose a smaller size or fewer processes",
+        ) from error  # fmt: skip
+
+
+def spread(
+    work: Callable[[Item], Result], items: Iterable[Item], processes: int
+) -> Iterator[Result]:
+    """``in_order`` in several processes."""
+    # Not a fork: the caller may have threads (torch), which a fork would break.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * processes:  # results wait in memory
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error the rest is in vain

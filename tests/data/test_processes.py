@@ -1,0 +1,54 @@
+"""How many processes, and what becomes of work that memory does not suffice for."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from mscf.data.processes import cores, how_many, in_order
+from mscf.errors import MemoryLimitError, SettingsError
+
+
+def test_cores_are_those_of_this_process() -> None:
+    assert 1 <= cores() <= os.cpu_count()
+
+
+@pytest.mark.parametrize(("counted", "expected"), [(6, 6), (None, 1)])
+def test_where_no_affinity_is_known_all_cores_count(
+    counted, expected, monkeypatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert cores() == how_many(None) == expected
+
+
+@pytest.mark.parametrize("asked", [0, -1])
+def test_less_than_one_process_is_refused(asked) -> None:
+    with pytest.raises(SettingsError, match=r"at least 1 .*\[processes\]"):
+        how_many(asked)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_come_in_the_order_of_the_items(processes) -> None:
+    items = range(-9, 9)
+    assert list(in_order(abs, items, processes)) == [abs(i) for i in items]
+
+
+@pytest.mark.parametrize(
+    ("work", "processes"), [(np.empty, 1), (np.empty, 2), (torch.empty, 1)]
+)
+def test_what_does_not_fit_in_memory_is_one_line(work, processes) -> None:
+    with pytest.raises(MemoryLimitError, match=r"allocate.*\[memory\]") as caught:
+        list(in_order(work, [(1 << 50,)], processes))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_process_that_the_system_ends_is_one_line() -> None:
+    with pytest.raises(MemoryLimitError, match=r"ended from outside.*\[memory\]"):
+        list(in_order(os._exit, [9, 9], 2))
+
+
+def test_another_error_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="negative"):
+        list(in_order(torch.empty, [(-1,)], 1))
