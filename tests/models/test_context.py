@@ -1,18 +1,26 @@
+import itertools
 import subprocess
 import sys
 
 import pytest
 import torch
-from plain_context import channel_context_plain, spatial_context_plain
+from plain_context import (
+    assert_same,
+    channel_context_plain,
+    channels_gathered,
+    spatial_context_plain,
+)
 from torch import nn
 
 from mscf.models.context import (
     ChannelContext,
     ContextBlock,
     SpatialContext,
+    as_sequence,
     attention_rows,
     channel_affinity,
 )
+from mscf.models.danet import ChannelAttention
 
 SHAPES = [(28, 28), (14, 22), (1, 9)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -26,22 +34,6 @@ def with_scales(block: nn.Module, alpha: float = 0.7, beta: float = -0.4) -> nn.
         if name.endswith("beta"):
             nn.init.constant_(parameter, beta)
     return block
-
-
-def output_and_gradients(forward, block, x):
-    x = x.clone().requires_grad_()
-    block.zero_grad()
-    output = forward(x)
-    (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
-    return output.detach(), x.grad, *(p.grad.clone() for p in block.parameters())
-
-
-def assert_same(block, plain, x, tolerance):
-    ours = output_and_gradients(block, block, x)
-    expected = output_and_gradients(lambda y: plain(block, y), block, x)
-    for got, want in zip(ours, expected, strict=True):
-        scale = want.abs().max().clamp(min=1)
-        torch.testing.assert_close(got / scale, want / scale, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -74,6 +66,91 @@ def test_whole_block_equals_the_sum_of_its_plain_forms(dtype) -> None:
         return spatial + channel_context_plain(block.channel, x)
 
     assert_same(block, plain, x, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("eq5", ["literal", "rows"])
+@pytest.mark.parametrize("softmax", ["plain", "rowmax-minus", "scaled"])
+def test_each_channel_map_equals_its_plain_form(softmax, eq5) -> None:
+    torch.manual_seed(0)
+    block = with_scales(ChannelContext(softmax, eq5)).double()
+    x = torch.randn(2, 8, 5, 7, dtype=torch.float64) + 0.5
+    x *= 1.5 if softmax == "scaled" else 0.25  # neither even nor one-hot
+    assert_same(block, channel_context_plain, x, 1e-10)
+    others = [
+        channels_gathered(x, *other)
+        for other in itertools.product(
+            ["plain", "rowmax-minus", "scaled"], ["literal", "rows"]
+        )
+        if other != (softmax, eq5)
+    ]
+    context = (block(x) - x) / block.beta
+    assert min((context - other).abs().max() for other in others) > 0.01
+
+
+def test_spatial_context_without_f_equals_its_plain_form() -> None:
+    torch.manual_seed(0)
+    block = with_scales(SpatialContext(16, f="none")).double()
+    x = torch.randn(2, 16, 5, 7, dtype=torch.float64)
+    assert_same(block, spatial_context_plain, x, 1e-10)
+    relu = with_scales(SpatialContext(16)).double()
+    relu.load_state_dict(block.state_dict())
+    assert (relu(x) - block(x)).abs().max() > 0.01
+
+
+def test_rowmax_minus_on_rows_is_the_channel_attention_of_danet() -> None:
+    theirs = ChannelAttention().double()
+    nn.init.constant_(theirs.gamma, -0.4)
+    ours = with_scales(ChannelContext("rowmax-minus", "rows").double(), beta=-0.4)
+    x = 0.3 * torch.randn(2, 8, 5, 7, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-12)
+
+
+def test_scaled_map_divides_the_products_by_the_positions() -> None:
+    features = torch.randn(2, 35, 8, dtype=torch.float64)
+    scaled = channel_affinity(features, "scaled")
+    torch.testing.assert_close(scaled, channel_affinity(features / 35**0.5))
+
+
+@pytest.mark.parametrize("softmax", ["plain", "rowmax-minus", "scaled"])
+def test_rows_of_the_channel_map_sum_to_one_and_its_columns_do_not(softmax) -> None:
+    features = torch.randn(2, 12, 8, dtype=torch.float64)
+    features *= torch.linspace(0.2, 1, 8)  # strong channels are picked by many
+    affinity = channel_affinity(features, softmax)
+    ones = torch.ones(2, 8, dtype=torch.float64)
+    torch.testing.assert_close(affinity.sum(dim=2), ones)
+    assert (affinity.sum(dim=1) - ones).abs().max() > 0.1
+
+
+def test_readings_of_eq_5_agree_where_the_map_is_the_identity() -> None:
+    x = 50 * torch.eye(6, dtype=torch.float64).reshape(1, 6, 2, 3)
+    identity = torch.eye(6, dtype=torch.float64)[None]
+    torch.testing.assert_close(channel_affinity(as_sequence(x)), identity)
+    for eq5 in ("literal", "rows"):
+        block = with_scales(ChannelContext(eq5=eq5)).double()
+        torch.testing.assert_close(block(x), (1 - 0.4) * x)  # a gain, no context
+
+
+def test_residual_once_takes_one_input_away() -> None:
+    torch.manual_seed(0)
+    printed = with_scales(ContextBlock(16)).double()
+    once = with_scales(ContextBlock(16, residual="once")).double()
+    once.load_state_dict(printed.state_dict())
+    x = 0.3 * torch.randn(2, 16, 5, 7, dtype=torch.float64)
+    torch.testing.assert_close(once(x), printed(x) - x)
+
+
+@pytest.mark.parametrize("residual", ["printed", "once"])
+def test_one_branch_alone_carries_its_input_once(residual) -> None:
+    torch.manual_seed(0)
+    both = with_scales(ContextBlock(16))
+    spatial = with_scales(ContextBlock(16, channel=False, residual=residual))
+    channel = with_scales(ContextBlock(16, spatial=False, residual=residual))
+    spatial.load_state_dict(
+        {k: v for k, v in both.state_dict().items() if k.startswith("spatial")}
+    )
+    x = 0.3 * torch.randn(2, 16, 5, 7)
+    torch.testing.assert_close(spatial(x), both.spatial(x), rtol=0, atol=0)
+    torch.testing.assert_close(channel(x), both.channel(x), rtol=0, atol=0)
 
 
 def test_block_doubles_its_input_at_the_start_as_eq_7_prints() -> None:
