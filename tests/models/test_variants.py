@@ -65,19 +65,23 @@ def test_variant_costs_what_the_formulas_say(name) -> None:
     assert cost == pytest.approx(COST[name], abs=0.004)  # up to seven rounded terms
 
 
+@pytest.fixture(scope="module")
+def ours():
+    """Weights of ours, all of them filled, and the logits that they give."""
+    network = filled(mscf.build("mscf")).eval()
+    with torch.inference_mode():
+        return network.state_dict(), network(slices())
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_variant_computes_something_else_than_ours(name) -> None:
-    ours = filled(mscf.build("mscf")).eval()
+def test_variant_computes_something_else_than_ours(name, ours) -> None:
+    weights, expected = ours
     variant = filled(mscf.build(f"mscf+{name}")).eval()
     own = variant.state_dict()
-    shared = {
-        k: v
-        for k, v in ours.state_dict().items()
-        if k in own and v.shape == own[k].shape
-    }
+    shared = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
     variant.load_state_dict(own | shared)
     with torch.inference_mode():
-        expected, logits = ours(slices()), variant(slices())
+        logits = variant(slices())
     assert logits.shape == expected.shape
     assert logits.isfinite().all()
     assert (logits - expected).std() > 1e-3 * expected.std()
