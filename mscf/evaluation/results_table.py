@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from mscf.evaluation.differences import LOWER_IS_BETTER
-from mscf.evaluation.runs import RUN, Runs
-from mscf.evaluation.tables import OUTCOMES, SUMMARY, summary
+from mscf.evaluation.metrics import EMPTY_RULES, rates
+from mscf.evaluation.runs import RUN, Runs, of_runs, shared_runs
+from mscf.evaluation.tables import COUNTS, OUTCOMES, SUMMARY, summary, under_rule
 
 # Our reading: the paper speaks of three kinds of baselines, sorting them is ours. SENet
 # stands with attention, for what squeeze and excitation weighs are channels.
@@ -40,17 +41,21 @@ def results_table(runs: Runs) -> pd.DataFrame:
     the outcomes are), patients, and of each metric the mean, both ends of its interval
     over patients and its deviation over seeds, under the names of ``summary.csv``.
     """
-    shared = runs.shared()
-    keys = {*shared[RUN].itertuples(index=False, name=None)}
-    beside = [one in keys for one in runs.beside[RUN].itertuples(index=False)]
-    rows = pd.concat([shared, runs.beside[beside]])
+    rows = compared_and_beside(runs)
     table = summary(rows)
     table = table[table["seed"].isna()].set_index("method")
     parts = [f"{name}{part}" for name in SUMMARY
              for part in ("", "_low", "_high", "_sd_seeds")]  # fmt: skip
     pooled = [name for name in table if name.endswith("_pooled")]
-    columns = ["seeds", "slices", "patients", *OUTCOMES, *parts, *pooled]
+    columns = ["data", "split", "size", "empty_rule", "seeds", "slices", "patients",
+               *OUTCOMES, *parts, *pooled]  # fmt: skip
     return table.loc[list(dict.fromkeys(rows["method"])), columns]
+
+
+def compared_and_beside(runs: Runs) -> pd.DataFrame:
+    """The rows of the shared runs, and of what stands beside them in the same runs."""
+    beside = of_runs(runs.beside, shared_runs(runs.rows))
+    return pd.concat([runs.shared(), runs.beside[beside]], ignore_index=True)
 
 
 def average_gain(
@@ -72,24 +77,70 @@ def average_gain(
     )
 
 
-def seeds_table(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
-    """Each run's mean of one metric, a row a method and a column a fold and seed."""
-    table = rows.groupby(["method", *RUN], sort=False)[metric].mean().unstack(RUN)
-    table.columns = [f"fold {fold}, seed {seed}" for fold, seed in table.columns]
-    spread = {"runs": table.count(axis=1), "mean": table.mean(axis=1),
-              "deviation": table.std(axis=1)}  # fmt: skip
-    return table.assign(**spread).loc[list(dict.fromkeys(rows["method"]))]
+def runs_table(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
+    """Each run's mean of one rate as text in percent, with mean and deviation."""
+    means = 100 * rows.groupby(["method", *RUN])[metric].mean().unstack(RUN)
+    means = means.loc[list(dict.fromkeys(rows["method"]))]
+    spread = {"mean": means.mean(axis=1), "deviation": means.std(axis=1)}
+    n_runs = means.count(axis=1)
+    means.columns = [f"fold {fold}, seed {seed}" for fold, seed in means.columns]
+    table = means.assign(**spread).map(as_text, places=2)
+    return table.assign(runs=n_runs)
 
 
-def several_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the methods with more than one run, in the runs that these all have."""
-    n_runs = rows.groupby("method")[RUN].apply(
-        lambda of_one: len({*map(tuple, of_one.to_numpy())})
-    )
-    rows = rows[rows["method"].isin(n_runs.index[n_runs > 1])]
-    have = rows.drop_duplicates(["method", *RUN]).groupby(RUN)["method"].nunique()
-    shared = have.index[have == rows["method"].nunique()]
-    return rows[pd.MultiIndex.from_frame(rows[RUN]).isin(shared)]
+def several_runs(rows: pd.DataFrame, ours: str) -> pd.DataFrame:
+    """Of Ours and who else has several runs: the runs that all of these have.
+
+    Ours alone if there is none with as much as one run in common.
+    """
+    have = {
+        method: {*of_one[RUN].itertuples(index=False, name=None)}
+        for method, of_one in rows.groupby("method", sort=False)
+    }
+    methods = [m for m in have if m == ours or len(have[m] & have[ours]) > 1]
+    shared = set.intersection(*(have[method] for method in methods))
+    return rows[rows["method"].isin(methods) & of_runs(rows, shared)]
+
+
+def cost_table(runs: Runs, cost: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Size and work of every network as text, and what its training took if there was.
+
+    ``cost`` has parameters and GMAC of each method; epochs and hours are those of
+    ``run.json``, means over the runs of a method.
+    """
+    table = pd.DataFrame(cost).T
+    text = {name: [f"{value:.2f}" for value in table[name]] for name in table}
+    text["parameters"] = [f"{value:,.0f}" for value in table["parameters"]]
+    trained = pd.DataFrame(
+        {
+            "method": method,
+            "epochs": record["epochs_done"],
+            "hours": record["seconds"] / 3600,
+            "device": record["machine"]["device"],
+        }
+        for (method, _, _), record in runs.records.items()
+    ).groupby("method")
+    shown = pd.DataFrame(text, index=table.index)
+    shown["epochs"] = trained["epochs"].mean().map("{:g}".format)
+    shown["hours"] = trained["hours"].mean().map("{:.2f}".format)
+    shown["device"] = trained["device"].agg(lambda names: ", ".join(sorted({*names})))
+    return shown
+
+
+def empty_rules_table(runs: Runs) -> pd.DataFrame:
+    """Mean precision under the four rules for 0/0, and pooled rates, as text."""
+    rows = compared_and_beside(runs)
+    methods = list(dict.fromkeys(rows["method"]))
+    columns: dict[str, pd.Series] = {}
+    for rule in EMPTY_RULES:
+        means = under_rule(rows, rule).groupby("method")["precision"].mean()
+        columns[f"precision, {rule}"] = means
+    sums = rows.groupby("method")[list(COUNTS)].sum()
+    pooled = rates(*(sums[name].to_numpy() for name in COUNTS))
+    for name in ("dice", "precision", "recall"):
+        columns[f"{name}, pooled"] = pd.Series(pooled[name], index=sums.index)
+    table = 100 * pd.DataFrame(columns).loc[methods]
+    return table.map(as_text, places=2)
 
 
 # As it is shown
@@ -104,13 +155,25 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 def shown(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Means as text with the paper's two decimals; specificity has three.
 
-    Of specificity 0.01 % is 20 pixels of a slice of 448.
+    Of specificity 0.01 % is 20 pixels of a slice of 448. After several seeds their
+    standard deviation follows.
     """
-    values = in_percent(table[list(metrics)])
-    return pd.DataFrame(
-        {name: [as_text(v, decimals(name)) for v in values[name]] for name in metrics},
-        index=table.index,
-    )
+    names = [f"{name}{part}" for name in metrics for part in ("", "_sd_seeds")]
+    values = in_percent(table[names])
+    columns = {}
+    for name in metrics:
+        pairs = zip(values[name], values[f"{name}_sd_seeds"], strict=True)
+        columns[name] = [
+            as_text(mean, decimals(name))
+            + ("" if pd.isna(spread) else f" ± {spread:.{decimals(name)}f}")
+            for mean, spread in pairs
+        ]
+    return pd.DataFrame(columns, index=table.index)
+
+
+def shown_gain(gain: pd.DataFrame) -> pd.DataFrame:
+    """``average_gain`` with three decimals, as the paper prints that of specificity."""
+    return gain.map(as_text, places=3)
 
 
 def shown_with_interval(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -134,13 +197,53 @@ def shown_with_interval(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataF
     )  # fmt: skip
 
 
+def shown_comparison(
+    comparison: pd.DataFrame, metric: str, titles: Mapping[str, str]
+) -> pd.DataFrame:
+    """One metric's part of ``comparison.csv`` as text, a row a baseline."""
+    rows = comparison[comparison["metric"] == metric].set_index("baseline")
+    values = in_percent(
+        rows[["difference", "low", "high"]].rename(columns=f"{metric} {{}}".format)
+    ).map(as_text, places=decimals(metric))
+    values.columns = ["difference", "from", "to"]
+    p = rows[["p", "p_holm", "p_slices"]].map(p_as_text)
+    p.columns = ["p", "p, Holm", "p of slices"]
+    return values.join(p).assign(patients=rows["patients"]).rename(index=titles)
+
+
+def shown_p(
+    comparison: pd.DataFrame, titles: Mapping[str, str], metrics: Mapping[str, str]
+) -> pd.DataFrame:
+    """After Holm's correction p as text, a row a baseline and a column a metric."""
+    order = list(dict.fromkeys(comparison["baseline"]))
+    table = comparison.pivot(index="baseline", columns="metric", values="p_holm")
+    table = table.reindex(index=order, columns=list(metrics)).map(p_as_text)
+    return table.rename(index=titles, columns=metrics).rename_axis(columns=None)
+
+
+def shown_ranks(
+    ranks: pd.DataFrame, titles: Mapping[str, str], metrics: Mapping[str, str]
+) -> pd.DataFrame:
+    """How often each method is first, in percent of the draws, as text."""
+    table = ranks.pivot(index="method", columns="metric", values="share_first")
+    table = (100 * table).reindex(index=list(dict.fromkeys(ranks["method"])))
+    table = table[list(metrics)].map(as_text, places=1)
+    return table.rename(index=titles, columns=metrics).rename_axis(columns=None)
+
+
+def p_as_text(p: float) -> str:
+    """Three decimals; below these it is said that it is smaller."""
+    return "< 0.001" if p < 0.001 else as_text(p, 3)
+
+
 def grouped(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """All of Table 1's rows under their groups; who was not run has a dash.
 
     Rows of ``table`` that are no method of Table 1 stand at the end.
     """
     order = [(group, key) for group, keys in GROUPS.items() for key in keys]
-    order += [("beside", key) for key in table.index if key not in titles]
+    ten = {key for _, key in order}
+    order += [("beside", key) for key in table.index if key not in ten]
     filled = table.astype(object).reindex([key for _, key in order])
     filled = filled.where(filled.notna(), NOT_RUN)
     names = [(group, titles.get(key, key)) for group, key in order]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
 from mscf.visualisation.style import INK, MAIN, PALE, SECOND
 
@@ -46,7 +47,8 @@ def draw_differences(
     """Ours minus each baseline: a point a patient, and the mean with its interval.
 
     ``of_patients`` has the columns baseline and difference; ``comparison`` is
-    ``comparison.csv`` of one metric. Right of the dashed line Ours has more.
+    ``comparison.csv`` of one rate. Fractions are shown as percentage points; right of
+    the dashed line Ours has more.
     """
     order = list(comparison["baseline"])
     ax.axvline(0, color=INK, linestyle="--", linewidth=1)
@@ -62,6 +64,7 @@ def draw_differences(
     ax.set_yticks(range(len(order)), [titles.get(key, key) for key in order])
     ax.set_ylim(len(order) - 0.4, -0.5)
     ax.set_ylabel("")
+    ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     return ax
 
 
@@ -76,7 +79,7 @@ def draw_ranks(
     ``ranks`` is ``ranks.csv``; ``methods`` and ``metrics`` give titles and order. Dark
     is first.
     """
-    there = [key for key in methods if key in set(ranks["method"])]
+    there = list(methods)
     table = ranks.set_index(["method", "metric"])
 
     def cells(column: str) -> pd.DataFrame:

@@ -1,0 +1,205 @@
+"""Table 1 of kept runs: its numbers, its gain, and how it is shown."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kept_runs import keep, measured
+
+from mscf import METHODS
+from mscf.evaluation.differences import against_baselines
+from mscf.evaluation.metrics import summarise
+from mscf.evaluation.ranking import ranking
+from mscf.evaluation.results_table import (
+    GROUPS,
+    SEVEN,
+    TABLE_1,
+    as_latex,
+    average_gain,
+    cost_table,
+    empty_rules_table,
+    grouped,
+    in_percent,
+    p_as_text,
+    results_table,
+    runs_table,
+    several_runs,
+    shown,
+    shown_comparison,
+    shown_gain,
+    shown_p,
+    shown_ranks,
+    shown_with_interval,
+)
+from mscf.evaluation.runs import read_runs
+from mscf.evaluation.statements import notes, verdicts, where_from
+from mscf.evaluation.tables import summary
+
+PAPER = Path(__file__).parents[2] / "results/paper/table1.csv"
+NAMES = {key: method.title for key, method in METHODS.items()}
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "results/phantoms-24/patient"
+
+
+@pytest.fixture
+def runs(place):
+    """Two baselines, one with three seeds, and a threshold beside them."""
+    keep(place, "unet", measured(0.6, seed=1))
+    keep(place, "hu_threshold", measured(0.3, seed=9), trained=False)
+    for seed in range(3):
+        keep(place, "cenet", measured(0.7, seed=20 + seed), seed=seed)
+        keep(place, "mscf", measured(0.9, seed=30 + seed), seed=seed)
+    return read_runs(place, list(METHODS), ["hu_threshold"])
+
+
+def test_every_method_is_in_one_group() -> None:
+    assert sorted(k for keys in GROUPS.values() for k in keys) == sorted(METHODS)
+
+
+def test_the_papers_average_gain_is_the_printed_one() -> None:
+    paper = pd.read_csv(PAPER, index_col="key")
+    gain = average_gain(paper, "mscf", list(METHODS)[:9], TABLE_1)
+    printed = [5.26, 9.79, 6.14, 5.87, 2.49, 0.058, 4.46]
+    for value, text in zip(gain.loc["average gain"], printed, strict=True):
+        assert value == pytest.approx(
+            text, abs=0.5 * 10 ** -len(str(text).split(".")[1])
+        )
+    assert gain.loc[["smallest", "largest"], "dice"].tolist() == pytest.approx(
+        [2.19, 8.58]
+    )
+
+
+def test_rows_are_those_of_the_summary_of_the_shared_runs(runs) -> None:
+    table = results_table(runs)
+    assert list(table.index) == ["unet", "cenet", "mscf", "hu_threshold"]
+    assert set(table["seeds"]) == {1}  # unet has one
+    expected = summarise(measured(0.9, seed=30))
+    assert table.loc["mscf", "f1"] == pytest.approx(expected["f1"])
+    own = summary(runs.rows[(runs.rows["method"] == "mscf") & (runs.rows["seed"] == 0)])
+    assert table.loc["mscf", "dice_low"] == own["dice_low"].iloc[0]
+    assert (table["data"] + table["split"]).unique() == ["phantoms-24patient"]
+
+
+def test_our_gain_reverses_distances(runs) -> None:
+    table = in_percent(results_table(runs)[list(SEVEN)])
+    gain = average_gain(table, "mscf", ["unet", "cenet"], SEVEN)
+    hd = table["hd_diagonal"]
+    expected = (hd["unet"] + hd["cenet"]) / 2 - hd["mscf"]
+    assert gain.loc["average gain", "hd_diagonal"] == pytest.approx(expected)
+    assert gain.loc["average gain", "dice"] > 0
+
+
+def test_without_a_baseline_the_gain_is_a_dash(runs) -> None:
+    gain = shown_gain(average_gain(results_table(runs), "mscf", [], SEVEN))
+    assert set(gain.to_numpy().ravel()) == {"–"}
+
+
+def test_numbers_are_shown_as_the_paper_prints_them(runs, place) -> None:
+    table = results_table(runs)
+    text = shown(table, SEVEN)
+    assert text.loc["mscf", "dice"] == f"{100 * table.loc['mscf', 'dice']:.2f}"
+    assert text.loc["mscf", "hd_diagonal"] == f"{table.loc['mscf', 'hd_diagonal']:.2f}"
+    assert len(text.loc["mscf", "specificity"].split(".")[1]) == 3
+    ends = shown_with_interval(table, ["dice"]).loc["mscf", "dice"]
+    low, high = 100 * table.loc["mscf", ["dice_low", "dice_high"]]
+    assert ends == f"{text.loc['mscf', 'dice']} ({low:.2f} to {high:.2f})"
+    repeated = results_table(read_runs(place, ["cenet", "mscf"]))
+    spread = 100 * repeated.loc["mscf", "dice_sd_seeds"]
+    assert shown(repeated, ["dice"]).loc["mscf", "dice"].endswith(f"± {spread:.2f}")
+
+
+def test_all_ten_have_a_row_and_who_was_not_run_a_dash(runs) -> None:
+    table = grouped(shown(results_table(runs), SEVEN), NAMES)
+    assert len(table) == 11
+    assert table.loc[("attention based", "DANet"), "dice"] == "–"
+    assert table.loc[("U-Net based", "U-Net"), "dice"] != "–"
+    assert table.index[-2:].tolist() == [("ours", "Ours"), ("beside", "hu_threshold")]
+
+
+def test_runs_are_listed_one_by_one_and_the_repeated_compared(runs) -> None:
+    table = runs_table(runs.rows)
+    assert table.loc["unet", ["fold 0, seed 1", "deviation", "runs"]].tolist() == [
+        "–", "–", 1,
+    ]  # fmt: skip
+    assert table.loc["mscf", "runs"] == 3
+    repeated = several_runs(runs.rows, "mscf")
+    assert set(repeated["method"]) == {"cenet", "mscf"}
+    assert set(repeated["seed"]) == {0, 1, 2}
+    assert set(several_runs(runs.rows, "unet")["method"]) == {"unet"}
+
+
+def test_costs_are_those_of_the_records(runs) -> None:
+    table = cost_table(runs, {k: {"parameters": 1234.0, "GMAC": 1.5} for k in METHODS})
+    assert table.loc["mscf"].tolist() == ["1,234", "1.50", "2", "1.00", "cpu"]
+    assert table.loc["danet", ["epochs", "hours", "device"]].isna().all()
+
+
+def test_only_precision_depends_on_the_rule_when_masks_are_empty(place) -> None:
+    half = measured(0.6)
+    empty = measured(empty=True)
+    half.loc[half["slice"] % 2 == 0] = empty[empty["slice"] % 2 == 0]
+    keep(place, "mscf", half)
+    table = empty_rules_table(read_runs(place, ["mscf"])).loc["mscf"].astype(float)
+    strict, nan = table["precision, strict"], table["precision, nan"]
+    assert nan == pytest.approx(2 * strict, abs=0.02)
+    assert table["precision, one"] == pytest.approx(strict + 50, abs=0.01)
+    assert table["precision, zero"] == strict
+    dice = 2 * half["tp"].sum() / (half["predicted_px"] + half["truth_px"]).sum()
+    assert table["dice, pooled"] == pytest.approx(100 * dice, abs=0.01)
+
+
+def test_comparisons_and_ranks_are_shown_by_title(runs) -> None:
+    comparison = against_baselines(runs.shared(), "mscf", ["unet", "cenet"])
+    table = shown_comparison(comparison, "dice", NAMES)
+    assert list(table.index) == ["U-Net", "CE-Net"]
+    difference = comparison.set_index(["metric", "baseline"])["difference"]
+    assert table["difference"]["U-Net"] == f"{100 * difference['dice', 'unet']:.2f}"
+    p = shown_p(comparison, NAMES, {"dice": "Dice"})
+    assert p["Dice"].tolist() == ["0.016", "0.016"]  # twice 2 / 2^8
+    first = shown_ranks(ranking(runs.shared()), NAMES, {"dice": "Dice"})
+    assert first["Dice"].tolist() == ["0.0", "0.0", "100.0"]
+    assert [p_as_text(value) for value in (0.0004, 0.5)] == ["< 0.001", "0.500"]
+
+
+def test_latex_has_a_row_a_method_and_no_open_special_character() -> None:
+    table = pd.DataFrame(
+        {"Dice": ["1.0 ± 0.1", "–"]}, index=pd.Index(["a_b", "50 %"], name="method")
+    )
+    text = as_latex(table, "Means & more")
+    assert r"\begin{tabular}{lr}" in text
+    assert r"a\_b & 1.0 $\pm$ 0.1 \\" in text
+    assert r"50 \% & -- \\" in text
+    assert r"\caption{Means \& more}" in text
+
+
+def test_the_page_says_what_is_there_and_what_is_not(runs) -> None:
+    text = where_from(runs, NAMES)
+    assert "**phantoms-24**, split by patient, fold 0, seed 0: 40 test slices" in text
+    assert "of 8 patients, 24 × 24 pixels. Here: U-Net, CE-Net and Ours." in text
+    assert "**Not run: Attention UNet, R2U-Net" in text
+    assert "(7 of 10)" in text
+    assert "besides fold-0/seed-1, fold-0/seed-2" in notes(runs)
+
+
+def test_verdicts_name_above_below_and_undecided() -> None:
+    table = pd.DataFrame({
+        "metric": "dice", "baseline": ["unet", "cenet", "danet"],
+        "difference": [0.1, -0.1, 0.0], "low": [0.05, -0.2, 0.0],
+        "high": [0.2, -0.05, 0.0], "p": [0.001, 0.001, 1], "p_holm": [0.003, 0.003, 1],
+        "patients": 22,
+    })  # fmt: skip
+    assert verdicts(table, NAMES) == (
+        "By Dice, over 22 patients and after Holm's correction over 3 baselines, "
+        "*Ours* is above U-Net; below CE-Net; not told apart from DANet. "
+        "Against DANet all differences are zero, so p is 1."
+    )
+    assert "intervals cover less" in verdicts(table.assign(patients=12), NAMES)
+    few = verdicts(table.assign(patients=5), NAMES)
+    assert few.startswith(
+        "**Cannot decide**: with 5 patients the smallest possible p is"
+    )
+    assert "one patient" in verdicts(table.assign(patients=1), NAMES)
+    assert "no baseline yet" in verdicts(table[:0], NAMES)
