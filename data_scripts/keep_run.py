@@ -17,13 +17,16 @@ def main(
     beside: Annotated[
         bool, Option(help="also the untrained network and the HU threshold")
     ] = True,
+    label: Annotated[
+        str, Option(help="keeps it apart from a grid's runs, as METHOD+LABEL")
+    ] = "",
     verbose: Verbose = False,
 ) -> None:
     """Write the tables of a finished run, and of what it must beat."""
     from mscf.results import keep_run
 
     with one_line_errors(verbose):
-        print(keep_run(run, results, examples, beside))
+        print(keep_run(run, results, examples, beside, label))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
 ``per_slice.csv`` and ``summary.json``, of the run itself also ``history.csv``,
-``timing.csv`` and ``run.json``. Beside the trained network stand the same network
+``timing.csv``, ``context.csv`` of a network with context blocks, and ``run.json``,
+written last. Beside the trained network stand the same network
 before its first step and one HU threshold, on the same slices. Of phantoms a few slices
 stay as well (``examples.npz``); of a person never.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,12 +42,19 @@ UNTRAINED = "+untrained"
 CHANNELS = 6  # feature maps kept of each scale
 
 
-def keep_run(run: Path, results: Path, examples: int = 0, beside: bool = True) -> Path:
+def keep_run(
+    run: Path,
+    results: Path,
+    examples: int = 0,
+    beside: bool = True,
+    label: str = "",
+) -> Path:
     """Writes what the book needs of a finished run below ``results``; its folder there.
 
     ``examples`` slices of the test patients are kept with their voxels, predictions and
     feature maps: for phantoms only. ``beside``: also the untrained network and the HU
-    threshold on the same slices.
+    threshold on the same slices. A ``label`` keeps a run apart from those that a grid
+    compares: it stands as ``<method>+<label>``.
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed.
@@ -58,34 +67,36 @@ def keep_run(run: Path, results: Path, examples: int = 0, beside: bool = True) -
     training, test = split_slices(settings, store)
     place = results / data_name(store) / settings.split
     one = f"fold-{settings.fold}/seed-{settings.seed}"
-    folder = place / settings.method / one
+    method = settings.method + (f"+{label}" if label else "")
+    folder = place / method / one
 
     record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
     record["slices"] = {"training": len(training), "test": len(test)}
-    tables = {settings.method: pd.read_csv(run / "per_slice.csv")}
+    tables = {method: pd.read_csv(run / "per_slice.csv")}
     if beside:
-        tables[settings.method + UNTRAINED] = untrained_rows(settings, training, test)
+        tables[method + UNTRAINED] = untrained_rows(settings, training, test)
         threshold = fit_threshold(store, training.index["row"].to_numpy())
         tables[THRESHOLD] = evaluate_threshold(
             threshold, store, test.index["row"].to_numpy()
         )
         record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
-    for method, rows in tables.items():
+    for name, rows in tables.items():
         signed = identify(
-            rows, data_name(store), settings.split, settings.fold, method, settings.seed
+            rows, data_name(store), settings.split, settings.fold, name, settings.seed
         )
-        write_tables(signed, place / method / one, record.get("commit", ""))
+        write_tables(signed, place / name / one, record.get("commit", ""))
 
-    for name in ("history.csv", "timing.csv"):
-        shutil.copy(run / name, folder / name)
-    with replacing(folder / "run.json") as file:
-        json.dump(record, file, indent=2)
-        file.write("\n")
+    for name in ("history.csv", "timing.csv", "context.csv"):
+        if (run / name).exists():
+            shutil.copy(run / name, folder / name)
     if examples:
         network = build(settings.method)
         weights, _ = read_checkpoint(run / "best.ckpt")
         load_weights(network, weights, run / "best.ckpt")
         write_examples(network, test, examples, folder / "examples.npz")
+    with replacing(folder / "run.json") as file:  # last: where it is, all is
+        json.dump(record, file, indent=2)
+        file.write("\n")
     return folder
 
 
@@ -105,6 +116,14 @@ def read_results(
         name: read_rows(place / folder / one / "per_slice.csv")
         for name, folder in folders.items()
     }
+
+
+def read_context(place: Path, methods: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """``context.csv`` of the first kept run of each method that recorded one."""
+    found = {
+        method: sorted(place.glob(f"{method}/*/*/context.csv")) for method in methods
+    }
+    return {method: pd.read_csv(paths[0]) for method, paths in found.items() if paths}
 
 
 def check_finished(run: Path, record: dict) -> TrainSettings:

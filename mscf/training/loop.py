@@ -30,6 +30,7 @@ from mscf.training.run_folder import claimed
 from mscf.training.settings import TrainSettings
 from mscf.training.start import split_slices, starting_network
 from mscf.training.state import RunState
+from mscf.training.watch import context_facts
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def fit(
     loader = make_loader(
         training, settings.batch_size, shuffle=True, workers=settings.workers
     )
+    watched = first_images(training, settings) if state.context.there else None
     for epoch in range(state.epoch, settings.epochs):
         if state.schedule.end:
             break
@@ -98,7 +100,8 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate
         seconds = time.monotonic() - start
-        state.save(epoch, loss, schedule, len(training), seconds)
+        facts = {} if watched is None else context_facts(model, watched)
+        state.save(epoch, loss, schedule, len(training), seconds, facts)
         report(epoch, settings.epochs, loss, schedule.rate, seconds)
 
 
@@ -119,6 +122,13 @@ def train_one_epoch(
         total += loss.detach() * len(images)  # on the device: .item() would wait here
         n_slices += len(images)
     return float(total) / n_slices
+
+
+def first_images(training: SliceDataset, settings: TrainSettings) -> Tensor:
+    """The first batch as it is stored, on which the context blocks are watched."""
+    n = min(settings.batch_size, len(training))
+    images = torch.stack([training[i][0] for i in range(n)])
+    return three_channels(images).to(settings.device)
 
 
 def cross_entropy(outputs: Tensor | tuple[Tensor, ...], targets: Tensor) -> Tensor:

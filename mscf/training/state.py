@@ -9,6 +9,7 @@ has to be remembered, and a resumed run ends with the same bytes.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -33,6 +34,7 @@ from mscf.training.run_folder import (
 from mscf.training.schedule import Schedule
 from mscf.training.settings import TrainSettings, differing
 from mscf.training.start import has_imagenet
+from mscf.training.watch import CONTEXT, has_context
 
 
 class RunState:
@@ -51,6 +53,7 @@ class RunState:
         self.schedule = Schedule(settings.learning_rate)
         self.history = GrowingTable(settings.out / "history.csv", HISTORY)
         self.timing = GrowingTable(settings.out / "timing.csv", TIMING)
+        self.context = GrowingTable(settings.out / "context.csv", CONTEXT)
         self.last = settings.out / "last.ckpt"
         self.best = settings.out / "best.ckpt"
 
@@ -99,13 +102,24 @@ class RunState:
         }
 
     def save(
-        self, epoch: int, loss: float, schedule: Schedule, slices: int, seconds: float
+        self,
+        epoch: int,
+        loss: float,
+        schedule: Schedule,
+        slices: int,
+        seconds: float,
+        facts: Mapping[str, float],
     ) -> None:
-        """Records a finished epoch; the order of writing is the module's promise."""
+        """Records a finished epoch; the order of writing is the module's promise.
+
+        ``facts`` are those of ``watch.context_facts``, where there is a context.
+        """
         rate = self.schedule.rate  # that of the epoch, not of the next
         self.epoch, self.schedule = epoch + 1, schedule
         self.history.append(epoch, loss, rate)
         self.timing.append(epoch, round(seconds, 3), round(slices / seconds, 2))
+        if self.context.there:
+            self.context.append(epoch, *(facts.get(name, "") for name in CONTEXT[1:]))
         if schedule.improved:
             write_checkpoint(self.best, self.model.state_dict(), self._header(epoch))
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
@@ -131,6 +145,8 @@ class RunState:
         write_split(split, settings.out, settings.split, settings.seed)
         self.history.start()
         self.timing.start()
+        if has_context(self.model):
+            self.context.start()
         had = has_imagenet(self.model)
         if settings.pretrained and not had:
             warn(
@@ -184,6 +200,8 @@ class RunState:
         restore_optimizer(self.optimizer, tensors, self.schedule.rate)
         self.history.cut(self.epoch)
         self.timing.cut(self.epoch)
+        if self.context.there:
+            self.context.cut(self.epoch)
         self.record = RunRecord(path, content)
         again = {"epoch": self.epoch, "at": now(), "commit": commit()}
         self.record.update(

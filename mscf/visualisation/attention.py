@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mscf.visualisation.segmentations import Image, draw_slice
-from mscf.visualisation.style import INK, LIVER_WINDOW, MISS
+from mscf.visualisation.style import (
+    INK,
+    LIVER_WINDOW,
+    MAIN,
+    MISS,
+    SECOND,
+    THIRD,
+)
+
+WATCHED = {
+    "alpha": "alpha, spatial",
+    "beta": "beta, channel",
+    "entropy": "entropy of Eq. 4, relative",
+}
 
 MAP_COLOURS = "plasma"
 
@@ -98,3 +115,26 @@ def affinity_facts(affinity: NDArray[np.floating]) -> dict[str, float]:
         "channels chosen by any row": len(np.unique(chosen)),
         "largest column sum": float(affinity.sum(axis=0).max()),
     }
+
+
+def draw_context(axes: Sequence[Axes], watched: pd.DataFrame) -> Sequence[Axes]:
+    """Alpha, beta and the relative entropy of Eq. 4, a line a scale over the epochs.
+
+    ``watched`` is ``context.csv``; three axes. Entropy 0 chooses one channel, 1 none.
+    """
+    epochs = watched["epoch"] + 1
+    for ax, (fact, label) in zip(axes, WATCHED.items(), strict=True):
+        for channels, colour in zip((64, 128, 256), (MAIN, SECOND, THIRD), strict=True):
+            name = f"{fact}_{channels}"
+            if name in watched and watched[name].notna().any():
+                unit = np.log(channels) if fact == "entropy" else 1
+                ax.plot(
+                    epochs, watched[name] / unit, color=colour, marker="o",
+                    markersize=4, label=f"{channels} channels",
+                )  # fmt: skip
+        ax.set_title(label)
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1].set_ylim(-0.03, 1.03)
+    axes[0].legend()
+    return axes

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mscf.errors import CheckpointError, NumericalError, SettingsError
+from mscf.models.context import ContextBlock
 from mscf.training import loop, run_folder, start
 from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
@@ -23,6 +24,9 @@ class SmallNetwork(nn.Sequential):
             nn.BatchNorm2d(4),
             nn.ReLU(),
             nn.Dropout2d(0.2),
+            nn.Conv2d(4, 64, 3, stride=4, padding=1),
+            ContextBlock(64),
+            nn.ConvTranspose2d(64, 4, 4, stride=4),
             nn.ConvTranspose2d(4, 4, 4, stride=4),
             nn.Conv2d(4, 1, 3, padding=1),
         )
@@ -57,6 +61,10 @@ def test_a_run_leaves_history_record_weights_and_rows(
     left = {p.name for p in run.folder.iterdir()}
     assert {"last.ckpt", "best.ckpt", "timing.csv", "summary.json"} <= left
     assert not list(run.folder.glob(".*.part"))
+    context = pd.read_csv(run.folder / "context.csv")
+    assert list(context["epoch"]) == [0, 1, 2]
+    assert context["alpha_64"].abs().is_monotonic_increasing
+    assert context["entropy_64"].between(0, 4.16).all()
 
 
 def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> None:
@@ -68,7 +76,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> 
     with (tmp_path / "cut/history.csv").open("a") as file:
         file.write("2,0.1")
     resumed = train(settings_for(tiny_store, tmp_path / "cut", epochs=4, resume=True))
-    for name in ("history.csv", "per_slice.csv"):
+    for name in ("history.csv", "context.csv", "per_slice.csv"):
         ours = (whole.folder / name).read_bytes()
         assert (resumed.folder / name).read_bytes() == ours
     from mscf.checkpoint import read_checkpoint
@@ -184,7 +192,7 @@ def test_the_starting_network_is_the_one_that_takes_the_first_step(
     again = starting_network(settings, seen.pop("of")).state_dict()
     assert again.keys() == seen.keys()
     assert all(torch.equal(again[name], tensor) for name, tensor in seen.items())
-    assert (again["5.bias"].item() < -2) == log_odds_bias  # the tumour is rare
+    assert (again["8.bias"].item() < -2) == log_odds_bias  # the tumour is rare
 
 
 def test_all_slices_of_a_store_of_tumour_slices_are_an_error(

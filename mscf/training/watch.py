@@ -1,0 +1,52 @@
+"""What the context blocks do while they learn: a row an epoch of ``context.csv``.
+
+Alpha and beta say how much context passes; the entropy of the channel map's rows
+says whether Eq. 4 chooses one channel (0) or none (log C).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mscf.evaluation.evaluate import evaluation_mode
+from mscf.models.context import ContextBlock, as_sequence, channel_affinity
+
+CHANNELS = (64, 128, 256)
+FACTS = ("alpha", "beta", "entropy")
+CONTEXT = ("epoch", *(f"{fact}_{c}" for fact in FACTS for c in CHANNELS))
+
+
+def has_context(model: nn.Module) -> bool:
+    """Whether there is anything to watch."""
+    return any(isinstance(module, ContextBlock) for module in model.modules())
+
+
+def context_facts(model: nn.Module, images: Tensor) -> dict[str, float]:
+    """Alpha, beta and mean row entropy in nats of every block, by ``FACTS`` and C.
+
+    Entropies are those that the ``images`` ``(B, 3, H, W)`` give in evaluation mode; no
+    weight, statistic or random number changes. What a variant lacks is left out.
+    """
+    facts: dict[str, float] = {}
+
+    def look(block: ContextBlock, given: tuple[Tensor, ...], _made: Tensor) -> None:
+        channels = given[0].shape[1]
+        if block.spatial:
+            facts[f"alpha_{channels}"] = float(block.spatial.alpha)
+        if block.channel:
+            features = as_sequence(given[0].float())
+            rows = channel_affinity(features, block.channel.softmax).double()
+            entropy = torch.special.entr(rows).sum(dim=-1).mean()
+            facts[f"beta_{channels}"] = float(block.channel.beta)
+            facts[f"entropy_{channels}"] = float(entropy)
+
+    blocks = [m for m in model.modules() if isinstance(m, ContextBlock)]
+    hooks = [block.register_forward_hook(look) for block in blocks]
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return facts
