@@ -58,12 +58,18 @@ def keep_run(
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed.
-        SettingsError: ImageNet weights that the run began with cannot be had here.
+        SettingsError: examples of a store of real CT, or ImageNet weights that the run
+            began with cannot be had here.
     """
     record = read_record(run / "run.json")
     settings = check_finished(run, record)
     store = open_store(settings.data)
     check_same(store, record)
+    if examples and not store.phantoms:
+        raise SettingsError(
+            "examples", "must be 0: voxels are kept of phantoms only", examples,
+            "examples", "phantoms prepared by an older version: prepare them again",
+        )  # fmt: skip
     training, test = split_slices(settings, store)
     place = results / data_name(store) / settings.split
     one = f"fold-{settings.fold}/seed-{settings.seed}"

@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from mscf import results as module
-from mscf.data.store import open_store
+from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, SettingsError
 from mscf.models.context import ContextBlock
 from mscf.results import keep_run
@@ -113,9 +113,16 @@ def test_a_run_is_kept_under_the_folders_name_also_where_it_is_a_dot(
     assert folder == tmp_path / "results/tiny/patient/mscf/fold-0/seed-0"
 
 
+def test_examples_of_real_ct_are_refused(run, tmp_path) -> None:
+    with pytest.raises(SettingsError, match=r"phantoms only.*\[examples\]"):
+        keep_run(run.folder, tmp_path / "results", examples=2)
+    assert not (tmp_path / "results").exists()
+
+
 def test_examples_are_the_slices_as_they_are_and_as_the_network_sees_them(
-    run, tiny_store, tmp_path
+    run, tiny_store, tmp_path, monkeypatch
 ) -> None:
+    monkeypatch.setattr(Store, "phantoms", True)
     folder = keep_run(run.folder, tmp_path / "results", examples=2)
     store = open_store(tiny_store)
     with np.load(folder / "examples.npz") as kept:

@@ -48,12 +48,14 @@ def train(settings: TrainSettings) -> Run:
 
     Raises:
         SettingsError: the settings do not fit the store.
-        CheckpointError: the folder holds another run, or a damaged one.
+        CheckpointError: the folder holds another run, or a damaged one; the store is no
+            longer as it was prepared.
         NumericalError: the loss is not finite; the last good checkpoint stays.
     """
     settings = settings.resolved()
     store = open_store(settings.data)
     training, test = split_slices(settings, store)
+    store.verify([*training.index["row"], *test.index["row"]])
     with claimed(settings.out):
         model = starting_network(settings, training)
         model.to(settings.device, memory_format=torch.channels_last)

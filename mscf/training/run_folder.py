@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from mscf.data.processes import cores
 from mscf.errors import CheckpointError, StorageError
 from mscf.replacing import replacing
 
@@ -100,7 +101,7 @@ def machine(device: torch.device) -> dict:
     gpu = torch.cuda.get_device_name() if device.type == "cuda" else None
     return {
         "device": gpu or "cpu",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

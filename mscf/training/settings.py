@@ -7,13 +7,13 @@ of one patient stand on both sides.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
 
+from mscf.data.processes import cores
 from mscf.errors import SettingsError
 from mscf.models import find_method
 from mscf.models.size import nearest
@@ -101,8 +101,7 @@ class TrainSettings:
     def resolved(self) -> TrainSettings:
         """The same with every ``auto`` and machine-dependent ``None`` decided."""
         on_cpu = self.device.type == "cpu"
-        cores = len(os.sched_getaffinity(0))
-        workers = 0 if on_cpu else min(8, cores)
+        workers = 0 if on_cpu else min(8, cores())
         return replace(
             self,
             gpus=0 if on_cpu else 1,

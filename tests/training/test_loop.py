@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -200,6 +201,19 @@ def test_all_slices_of_a_store_of_tumour_slices_are_an_error(
 ) -> None:
     with pytest.raises(SettingsError, match=r"--slices liver or all \[slices\]"):
         train(settings_for(tiny_store, tmp_path / "run", slices="all"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_that_has_changed_is_not_trained_on(
+    small, tiny_store, tmp_path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(tiny_store, store)
+    images = np.load(store / "images.npy", mmap_mode="r+")
+    images[4, 0, 0] += 1
+    images.flush()
+    with pytest.raises(CheckpointError, match=r"\[store-changed\]"):
+        train(settings_for(store, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
