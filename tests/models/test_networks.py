@@ -180,9 +180,8 @@ def test_batch_norm_is_that_of_the_specification(key) -> None:
 @pytest.mark.parametrize("key", METHODS)
 def test_logits_have_the_size_of_the_slices(key, classes) -> None:
     network = on_meta(key, classes).eval()
-    for given in (slices(key, 2), slices(key, 2).mT):
-        shape = network(given.to("meta")).shape
-        assert shape == (2, classes, *given.shape[-2:])
+    x = slices(key, 2)
+    assert network(x.to("meta")).shape == (2, classes, *x.shape[-2:])
     assert {head.out_channels for head in network.heads()} == {classes}
 
 
@@ -309,7 +308,7 @@ def test_encoder_says_when_imagenet_weights_cannot_be_had(name, monkeypatch) -> 
     assert not network.encoder.loaded
 
 
-@pytest.mark.parametrize("key", ["cenet", "senet", "self_attention", "danet", "mscf"])
+@pytest.mark.parametrize("key", ["cenet", "danet", "mscf"])
 def test_encoder_takes_imagenet_weights_where_they_are(key, monkeypatch) -> None:
     from mscf.models import encoder
 

@@ -73,6 +73,7 @@ def ours():
         return network.state_dict(), network(slices())
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_variant_computes_something_else_than_ours(name, ours) -> None:
     weights, expected = ours
