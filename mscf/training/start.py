@@ -67,9 +67,9 @@ def start_at_log_odds(model: nn.Module, training: SliceDataset) -> None:
         nn.init.constant_(head.bias, math.log(share / (1 - share)))
 
 
-def has_imagenet(model: nn.Module) -> bool:
-    """Whether its encoder was given ImageNet weights."""
-    return getattr(getattr(model, "encoder", None), "loaded", False)
+def has_imagenet(model: nn.Module) -> bool | None:
+    """Whether its encoder was given ImageNet weights; None if it never takes any."""
+    return getattr(getattr(model, "encoder", None), "loaded", None)
 
 
 def check_store(settings: TrainSettings, store: Store) -> None:

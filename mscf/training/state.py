@@ -36,6 +36,8 @@ from mscf.training.settings import TrainSettings, differing
 from mscf.training.start import has_imagenet
 from mscf.training.watch import CONTEXT, has_context
 
+IMAGENET = {True: "loaded", False: "not loaded", None: "none to load"}
+
 
 class RunState:
     """Where a run stands: next epoch, schedule, history, record, checkpoints."""
@@ -148,7 +150,7 @@ class RunState:
         if has_context(self.model):
             self.context.start()
         had = has_imagenet(self.model)
-        if settings.pretrained and not had:
+        if settings.pretrained and had is False:
             warn(
                 Finding(
                     settings.method,
@@ -163,7 +165,7 @@ class RunState:
             {
                 "settings": settings.recorded(),
                 "store": {"checksum": self.store.checksum, "size": self.store.size},
-                "pretrained": "loaded" if had else "not loaded",
+                "pretrained": IMAGENET[had],
                 "parameters": sum(p.numel() for p in self.model.parameters()),
                 "machine": machine(settings.device),
                 "versions": versions(),

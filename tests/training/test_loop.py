@@ -54,7 +54,7 @@ def test_a_run_leaves_history_record_weights_and_rows(
     assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
     assert run.record["status"] == "finished"
     assert run.record["settings"]["learning_rate"] == 2e-4
-    assert run.record["pretrained"] == "not loaded"
+    assert run.record["pretrained"] == "none to load"
     rows = pd.read_csv(run.folder / "per_slice.csv")
     split = pd.read_csv(run.folder / "split.csv")
     assert len(rows) == 3 * len(split.loc[split["fold"] == 0, "patient"].unique())
