@@ -9,6 +9,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -105,3 +106,23 @@ def test_a_killed_grid_goes_on_and_repeats_nothing(tiny_profile, tmp_path) -> No
     assert first.stat().st_mtime_ns == before
     assert '"resumed"' in (kept / other / "fold-0/seed-0/run.json").read_text()
     assert (kept / "summary.csv").read_text().count("\n") > 2
+
+
+@pytest.mark.check
+@pytest.mark.timeout(1800)
+def test_smoke_takes_all_ten_from_data_to_table_and_pictures(tmp_path) -> None:
+    done = grid(ROOT / "grid/smoke.yaml", tmp_path)
+    assert done.returncode == 0, done.stderr
+    kept = tmp_path / "runs/grid-results/smoke-192"
+    summary = pd.read_csv(kept / "patient/summary.csv")
+    assert set(summary["method"]) == set(METHODS)
+    assert len(pd.read_csv(kept / "patient/comparison.csv")) == 9 * 9
+    assert set(pd.read_csv(kept / "patient/ranks.csv")["method"]) == set(METHODS)
+    page = tmp_path / "table1.ipynb"
+    notebook = [str(ROOT / "notebooks/table1.ipynb"), str(page), "--cwd", str(ROOT)]
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", *notebook, "-p", "results", str(kept)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert page.read_text().count("image/png") >= 3
