@@ -83,7 +83,7 @@ def by_patient(slices: pd.DataFrame) -> pd.DataFrame:
 def against_baselines(
     rows: pd.DataFrame, ours: str, baselines: Sequence[str]
 ) -> pd.DataFrame:
-    """Ours minus each baseline, a row for each metric and baseline.
+    """Ours minus each baseline, a row for each metric and baseline; none without Ours.
 
     ``low`` to ``high`` is the 95 % interval over patients; ``p`` Wilcoxon's on the
     patients' mean differences, ``p_holm`` corrected over the baselines within a metric;
@@ -94,6 +94,8 @@ def against_baselines(
     Raises:
         InputError: as ``over_seeds``.
     """
+    if ours not in set(rows["method"]) or not baselines:
+        return pd.DataFrame(columns=COMPARISON_COLUMNS)
     tables = over_seeds(rows[rows["method"].isin([ours, *baselines])])
     n_patients = tables[ours].index.get_level_values("patient").nunique()
     everyone = np.ones((1, n_patients), dtype=np.int64)
@@ -133,7 +135,7 @@ def patient_differences(
 ) -> pd.DataFrame:
     """What the test of one metric is made of: baseline, patient, difference."""
     columns = ["baseline", "patient", "difference"]
-    if not baselines:
+    if ours not in set(rows["method"]) or not baselines:
         return pd.DataFrame(columns=columns)
     tables = over_seeds(rows[rows["method"].isin([ours, *baselines])])
     found = []

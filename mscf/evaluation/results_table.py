@@ -63,8 +63,11 @@ def average_gain(
 ) -> pd.DataFrame:
     """How far Ours is ahead of the baselines, a column a metric: mean and range.
 
-    From unrounded values, in their unit; of distances it is baseline minus Ours.
+    From unrounded values, in their unit; of distances it is baseline minus Ours. Empty
+    where Ours is not in the table.
     """
+    if ours not in table.index:
+        baselines, table = [], table.reindex([ours])
     gains = pd.DataFrame(
         {
             metric: (table.loc[ours, metric] - table.loc[list(baselines), metric])
@@ -91,8 +94,10 @@ def runs_table(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
 def several_runs(rows: pd.DataFrame, ours: str) -> pd.DataFrame:
     """Of Ours and who else has several runs: the runs that all of these have.
 
-    Ours alone if there is none with as much as one run in common.
+    Ours alone if there is none with more than one run in common.
     """
+    if ours not in set(rows["method"]):
+        return rows[:0]
     have = {
         method: {*of_one[RUN].itertuples(index=False, name=None)}
         for method, of_one in rows.groupby("method", sort=False)

@@ -95,7 +95,8 @@ def read_runs(place: Path, methods: Sequence[str], beside: Sequence[str] = ()) -
     compared = rows["method"].isin(methods)
     rows, others = rows[compared], rows[~compared]
     check_some_shared(place, rows)
-    statements += [*said_of_recipe(place, records), *said_of_all(place, rows)]
+    recipes = {key: record for key, record in records.items() if key[0] in methods}
+    statements += [*said_of_recipe(place, recipes), *said_of_all(place, rows)]
     return Runs(place, rows, others, records, tuple(missing), tuple(statements))
 
 
@@ -143,7 +144,10 @@ def read_run(
     found = {*zip(rows["method"], rows["fold"], rows["seed"], strict=True)}
     if record is not None:
         settings = record["settings"]
-        found.add((settings["method"], settings["fold"], settings["seed"]))
+        trained = settings["method"]
+        if method.startswith(f"{trained}+"):  # the same under another name: mscf+long
+            trained = method
+        found.add((trained, settings["fold"], settings["seed"]))
     if others := found - {(method, fold, seed)}:
         other = "{}/fold-{}/seed-{}".format(*min(others))
         raise InputError(

@@ -47,7 +47,7 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """Whether the tests can decide, and against whom they say what, for Dice."""
     dice = comparison[comparison["metric"] == "dice"]
     if dice.empty:
-        return "There is no baseline yet, so there is nothing to test."
+        return "*Ours* or a baseline is not there yet, so there is nothing to test."
     n, k = int(dice["patients"].iloc[0]), len(dice)
     if n == 1:
         return "All slices are of one patient: no interval and no test."

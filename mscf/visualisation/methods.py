@@ -50,10 +50,10 @@ def draw_differences(
     ``comparison.csv`` of one rate. Fractions are shown as percentage points; right of
     the dashed line Ours has more.
     """
-    order = list(comparison["baseline"])
+    order = list(comparison["baseline"])  # empty without Ours or without baselines
     ax.axvline(0, color=INK, linestyle="--", linewidth=1)
     if not order:
-        return nothing_yet(ax, "no baseline yet")
+        return nothing_yet(ax, "Ours or a baseline is not there yet")
     sns.stripplot(
         data=of_patients, x="difference", y="baseline", order=order, color=PALE,
         size=4, jitter=0.14, ax=ax,

@@ -7,7 +7,7 @@ import pytest
 from kept_runs import keep, measured
 
 from mscf import METHODS
-from mscf.evaluation.differences import against_baselines
+from mscf.evaluation.differences import against_baselines, patient_differences
 from mscf.evaluation.metrics import summarise
 from mscf.evaluation.ranking import ranking
 from mscf.evaluation.results_table import (
@@ -95,6 +95,17 @@ def test_our_gain_reverses_distances(runs) -> None:
 def test_without_a_baseline_the_gain_is_a_dash(runs) -> None:
     gain = shown_gain(average_gain(results_table(runs), "mscf", [], SEVEN))
     assert set(gain.to_numpy().ravel()) == {"–"}
+
+
+def test_without_ours_nothing_is_compared_and_everything_shown(runs) -> None:
+    rows = runs.shared()
+    rows = rows[rows["method"] != "mscf"]
+    assert against_baselines(rows, "mscf", ["unet", "cenet"]).empty
+    assert patient_differences(rows, "mscf", ["unet"], "dice").empty
+    assert several_runs(rows, "mscf").empty
+    gain = average_gain(results_table(runs).drop(index="mscf"), "mscf", ["unet"], SEVEN)
+    assert gain.isna().all(axis=None)
+    assert set(ranking(rows)["method"]) == {"unet", "cenet"}
 
 
 def test_numbers_are_shown_as_the_paper_prints_them(runs, place) -> None:
@@ -202,4 +213,4 @@ def test_verdicts_name_above_below_and_undecided() -> None:
         "**Cannot decide**: with 5 patients the smallest possible p is"
     )
     assert "one patient" in verdicts(table.assign(patients=1), NAMES)
-    assert "no baseline yet" in verdicts(table[:0], NAMES)
+    assert "not there yet" in verdicts(table[:0], NAMES)

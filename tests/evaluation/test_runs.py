@@ -189,3 +189,13 @@ def test_another_recipe_is_said(place) -> None:
     keep(place, "mscf", measured(), epochs=33)
     keep(place, "unet", measured(0.5))
     assert "33: mscf" in said(read_runs(place, TEN))["recipe"]
+
+
+def test_a_run_kept_under_a_longer_name_stands_beside(place) -> None:
+    keep(place, "mscf", measured())
+    folder = keep(place, "mscf+long", measured(0.9, seed=3), epochs=33)
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace("mscf+long", "mscf"))
+    runs = read_runs(place, TEN, beside=["mscf+long"])
+    assert set(runs.beside["method"]) == {"mscf+long"}
+    assert runs.statements == ()  # its recipe is its own

@@ -36,7 +36,7 @@ def test_differences_show_every_patient_and_the_interval(ax) -> None:
 def test_without_baselines_the_picture_says_so(ax) -> None:
     table = pd.DataFrame(columns=["baseline", "difference", "low", "high"])
     draw_differences(ax, table, table, TITLES)
-    assert ax.texts[0].get_text() == "no baseline yet"
+    assert ax.texts[0].get_text() == "Ours or a baseline is not there yet"
 
 
 def test_ranks_have_their_interval_where_there_is_one(ax) -> None:

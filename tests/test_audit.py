@@ -1,0 +1,298 @@
+"""The paper's arithmetic, number by number: each test is an entry of the audit page."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mscf import METHODS, build
+from mscf.audit import (
+    COLUMNS,
+    DIAGONAL,
+    SIDE,
+    SLICES,
+    TEST_SLICES,
+    attention_map_bytes,
+    block_parameters,
+    dice_bounds,
+    disc_with_margin,
+    epochs_to_the_lowest_rate,
+    f1_from_means,
+    false_pixels,
+    missed_slices,
+    one_fact,
+    points,
+    read_table1,
+    readings_of_037,
+    shared_convolutions,
+    simulated_neighbours,
+    slice_spread,
+    standard_error,
+    tumour_share,
+)
+from mscf.evaluation.metrics import f1_of
+from mscf.evaluation.results_table import average_gain
+from mscf.models.context import ChannelContext
+from mscf.models.cost import multiply_accumulates, parameters
+
+NINE = [key for key in METHODS if key != "mscf"]
+CENET, RESNET = 29_003_093, 21_797_672
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return read_table1(Path(__file__).parents[1] / "results/paper/table1.csv")
+
+
+@pytest.fixture(scope="module")
+def gain(table) -> pd.DataFrame:
+    return average_gain(table, "mscf", NINE, COLUMNS)
+
+
+def test_the_table_has_the_ten_methods_in_order(table) -> None:
+    assert list(table.index) == list(METHODS)
+
+
+def test_a1_average_gains_hold(gain) -> None:
+    exact = [5.26, 9.79, 6.1389, 5.8689, 2.4922, 0.0578, 4.46]
+    assert gain.loc["average gain"].tolist() == pytest.approx(exact, abs=5e-5)
+
+
+def test_a2_ranges_hold_in_points(gain, table) -> None:
+    ranges = gain.loc[["smallest", "largest"], ["dice", "jaccard", "precision"]].round(
+        2
+    )
+    assert ranges.to_numpy().T.tolist() == [[2.19, 8.58], [2.46, 9.91], [2.46, 9.57]]
+    relative = {
+        name: 100 * (abs(table.loc["mscf", name] - table.loc[NINE, name])
+                     / table.loc[NINE, name]).mean()
+        for name in COLUMNS
+    }  # fmt: skip
+    assert relative["dice"] == pytest.approx(6.94, abs=0.005)
+    assert relative["f1"] == pytest.approx(5.73, abs=0.005)
+
+
+def test_a3_f1_of_nine_rows_is_that_of_the_means_and_ours_is_off(table) -> None:
+    check = f1_from_means(table)
+    assert check["fits"].tolist() == [True] * 9 + [False]
+    ours = check.loc["mscf"]
+    assert (ours["low"], ours["computed"], ours["high"]) == pytest.approx(
+        (83.4637, 83.4687, 83.4737), abs=5e-5
+    )
+    assert ours["printed"] == 83.37
+
+
+def test_a3a_the_average_gain_of_f1_has_the_wrong_value_in_it(table, gain) -> None:
+    assert gain.loc["average gain", "f1"] == pytest.approx(4.46, abs=1e-9)
+    right = table.copy()
+    right.loc["mscf", "f1"] = f1_from_means(table).loc["mscf", "computed"]
+    mended = average_gain(right, "mscf", NINE, ["f1"]).loc["average gain", "f1"]
+    assert mended == pytest.approx(4.5587, abs=5e-5)
+    assert f1_of(76.79, 91.18) == pytest.approx(83.369, abs=5e-4)
+    assert f1_of(76.96, 90.95) == pytest.approx(83.372, abs=5e-4)
+
+
+def test_a4_f1_exceeds_dice_in_all_rows(table) -> None:
+    above = table["f1"] - table["dice"]
+    assert (above.min(), above.max()) == pytest.approx((1.21, 2.35))
+    assert (above.idxmin(), above.idxmax()) == ("mscf", "nested_unet")
+
+
+def test_a5_dice_lies_within_jensens_bounds(table) -> None:
+    bounds = dice_bounds(table)
+    assert (bounds["lower"] <= bounds["dice"]).all()
+    assert bounds["shortfall"].min() == pytest.approx(2.54, abs=0.005)
+    assert bounds["shortfall"].max() == pytest.approx(4.18, abs=0.005)
+
+
+def test_a6_specificity_and_recall_are_not_of_two_classes(table) -> None:
+    assert (table["specificity"] - table["recall"]).min() > 8
+
+
+@pytest.mark.parametrize(
+    ("key", "lowest", "highest", "at_0"),
+    [("mscf", 17.2, 22.2, 5.35), ("unet", 22.3, 28.1, 9.54)],
+)
+def test_a7_slices_with_these_means_exist(key, lowest, highest, at_0, table) -> None:
+    found = slice_spread(table.loc[key])
+    assert found["lowest"] == pytest.approx(lowest, abs=0.3)
+    assert found["highest"] == pytest.approx(highest, abs=0.3)
+    assert found["at 0"] == pytest.approx(at_0, abs=0.3)
+
+
+def test_a7_every_row_is_possible_and_an_impossible_one_is_seen(table) -> None:
+    spread = pd.DataFrame({key: slice_spread(row) for key, row in table.iterrows()}).T
+    assert spread.notna().all(axis=None)
+    pooled = table.loc["mscf"] + [4, 0, 0, 0, 0, 0, 0]  # beyond 2J / (1 + J)
+    assert math.isnan(slice_spread(pooled)["lowest"])
+
+
+def test_a8_specificity_in_pixels(table) -> None:
+    assert SIDE**2 == 200_704
+    found = false_pixels(table)
+    assert found[["mscf", "danet", "unet"]].round().tolist() == [281, 321, 482]
+
+
+def test_a9_ours_is_first_in_seven_columns_that_say_one_thing(table) -> None:
+    ranks = table.assign(hd=-table["hd"]).rank(ascending=False)
+    assert (ranks.loc["mscf"] == 1).all()
+    assert (ranks.loc["danet"] == 2).all()
+    assert one_fact(table) == pytest.approx((0.948, 0.984), abs=5e-4)
+
+
+def test_b10_two_missed_slices_are_the_gap_in_hausdorff_distance(table) -> None:
+    assert pytest.approx(633.56768, abs=5e-6) == DIAGONAL
+    gap = table.loc["danet", "hd"] - table.loc["mscf", "hd"]
+    assert gap / (DIAGONAL / TEST_SLICES) == pytest.approx(2.11, abs=0.005)
+    assert missed_slices(table).loc["danet", "hd"] == pytest.approx(2.22, abs=0.005)
+
+
+def test_b10a_missed_slices_could_make_the_whole_column(table) -> None:
+    missed = missed_slices(table)
+    hd = [53.9, 17.0, 38.2, 40.2, 9.0, 21.6, 20.9, 2.2, 6.9]
+    assert missed["hd"].tolist() == pytest.approx(hd, abs=0.05)
+    recall = [64, 22, 56, 61, 27, 29, 35, 11.5, 16.5]
+    assert missed["recall"].tolist() == pytest.approx(recall, abs=0.5)
+    assert (missed["hd"] < missed["recall"]).all()
+
+
+def test_b10b_distances_are_not_of_images_taken_as_points(table) -> None:
+    assert table["hd"].min() > math.sqrt(SIDE)
+
+
+def test_b11_every_method_draws_too_much(table) -> None:
+    ratio = table["recall"] / table["precision"]
+    assert (ratio.min(), ratio.max()) == pytest.approx((1.185, 1.290), abs=5e-4)
+    assert disc_with_margin(5) == pytest.approx(81 / 113)
+
+
+def test_b12_tumour_share_that_a_row_implies(table) -> None:
+    found = tumour_share(table)
+    percent = [0.57, 0.51, 0.57, 0.57, 0.54, 0.53, 0.57, 0.51, 0.51, 0.51]
+    assert found["share"].tolist() == pytest.approx(percent, abs=0.005)
+    reach = (found["high"] - found["low"]) / 2
+    assert (reach["unet"], reach["mscf"]) == pytest.approx((0.012, 0.018), abs=5e-4)
+    other = tumour_share(table, exchanged=True)["share"]
+    assert (other.min(), other.max()) == pytest.approx((1.85, 2.32), abs=0.005)
+
+
+def test_b13_four_to_one() -> None:
+    assert (SLICES * 4 / 5, SLICES - SLICES * 4 / 5) == (5752, TEST_SLICES)
+
+
+def test_b14_nearly_all_test_slices_touch_a_training_slice() -> None:
+    assert 100 * simulated_neighbours(times=5) == pytest.approx(95.4, abs=1)
+    one_side = 0.8**61  # a patient of 61 slices
+    assert one_side == pytest.approx(1.2e-6, abs=5e-8)
+    assert simulated_neighbours(cases=SLICES, times=1) == 0  # a slice a case
+
+
+def test_b15_standard_errors(table) -> None:
+    assert standard_error(17) == pytest.approx(0.45, abs=0.005)
+    assert standard_error(28) == pytest.approx(0.74, abs=0.005)
+    assert (standard_error(17, 4), standard_error(28, 4)) == pytest.approx(
+        (0.9, 1.48), abs=0.005
+    )
+    ours, second = (slice_spread(table.loc[key]) for key in ("mscf", "danet"))
+    gap = table.loc["mscf", "dice"] - table.loc["danet", "dice"]
+    for end, expected in (("lowest", 1.6), ("highest", 1.3)):
+        error = math.hypot(*(standard_error(row[end], 4) for row in (ours, second)))
+        assert gap / error == pytest.approx(expected, abs=0.05)
+
+
+def test_c17_the_blocks_add_0_37_percent() -> None:
+    assert parameters(build("cenet")) == CENET
+    blocks = [block_parameters(channels) for channels in (64, 128, 256)]
+    assert blocks == [5_202, 20_642, 82_242]
+    assert parameters(build("mscf")) - CENET == sum(blocks) == 108_086
+    assert 100 * sum(blocks) / CENET == pytest.approx(0.3727, abs=5e-5)
+    channel = [m for m in build("mscf").modules() if isinstance(m, ChannelContext)]
+    assert sum(map(parameters, channel)) == 3
+
+
+def test_c17_neighbouring_readings() -> None:
+    found = readings_of_037(CENET, RESNET)
+    expected = {
+        "without biases": 0.3707, "without alpha and beta": 0.3726,
+        "batch norm after Q, K, F": 0.3765, "over the larger network": 0.3713,
+        "Q and K to C/4": 0.447, "Q and K to C/16": 0.335, "Q and K to C": 0.894,
+        "a fourth scale, 512": 1.50, "the stem's 64 channels too": 0.391,
+        "the 256 channels alone": 0.284, "F with 3 × 3": 2.75, "over ResNet-34": 0.496,
+        "skips concatenated": 0.3698,
+    }  # fmt: skip
+    for name, value in expected.items():
+        places = len(str(value).split(".")[1])
+        assert found[name] == pytest.approx(value, abs=0.51 * 10**-places), name
+
+
+@pytest.mark.parametrize(
+    ("side", "shared", "original", "percent", "of_original"),
+    [(448, 20.505, 21.892, 65.5, 61.3), (224, 5.126, 5.473, 18.2, 17.0)],
+)
+def test_c18_what_the_blocks_compute(
+    side, shared, original, percent, of_original
+) -> None:
+    cenet = multiply_accumulates(build("cenet"), side, side)
+    added = multiply_accumulates(build("mscf"), side, side) - cenet
+    published = cenet + shared_convolutions(side)
+    assert cenet / 1e9 == pytest.approx(shared, abs=5e-4)
+    assert published / 1e9 == pytest.approx(original, abs=5e-4)
+    assert 100 * added / cenet == pytest.approx(percent, abs=0.1)
+    assert 100 * added / published == pytest.approx(of_original, abs=0.1)
+
+
+def test_c19_memory_of_the_attention_maps() -> None:
+    assert attention_map_bytes(4) == 629_407_744
+    assert [round(attention_map_bytes(s) / 2**20, 1) for s in (8, 16)] == [37.5, 2.3]
+
+
+def test_c20_passes_over_the_data() -> None:
+    assert (400 * 5752, 400 * 5752 / 8) == (2_300_800, 287_600)
+
+
+def test_c21_nine_halvings_and_not_before_epoch_98() -> None:
+    assert epochs_to_the_lowest_rate() == (9, pytest.approx(3.9e-7, abs=1e-8), 98)
+
+
+@pytest.mark.parametrize(
+    ("item", "one", "other", "differences"),
+    [
+        ("d23", "attention_unet", "unet",
+         {"dice": 5.08, "jaccard": 5.65, "precision": 5.47, "f1": 4.55,
+          "recall": 2.95, "specificity": 0.07}),
+        ("d24", "r2unet", "unet",
+         {"dice": 0.93, "jaccard": 0.79, "precision": 0.92, "recall": 0.57,
+          "f1": 0.80}),
+        ("d25", "self_attention", "cenet",
+         {"dice": -1.92, "jaccard": -2.29, "precision": -2.10, "recall": -0.61,
+          "f1": -1.54, "hd": 5.00}),
+        ("d26", "senet", "attention_unet", {"dice": -0.82}),
+        ("d28", "csnet", "attention_unet",
+         {"dice": 0.20, "jaccard": 0.13, "precision": 0.10, "specificity": 0.00}),
+        ("e", "mscf", "cenet",
+         {"dice": 3.75, "hd": -3.77, "jaccard": 4.37, "precision": 4.04,
+          "recall": 1.85, "f1": 3.07}),
+        ("e", "mscf", "self_attention", {"dice": 5.67, "precision": 6.14, "hd": -8.77}),
+    ],
+)  # fmt: skip
+def test_d_sentences_against_the_table(item, one, other, differences, table) -> None:
+    found = points(table, {item: (one, other)}).loc[item]
+    for name, value in differences.items():
+        assert found[name] == pytest.approx(value, abs=1e-9)
+
+
+def test_d27_attention_unet_is_ahead_of_cenet_in_all_but_distance(table) -> None:
+    ahead = points(table, {"27": ("attention_unet", "cenet")}).loc["27"]
+    assert (ahead.drop("hd") > 0).all()
+    assert ahead["hd"] > 0  # larger, so worse
+
+
+def test_d29_nested_unet_beside_unet(table) -> None:
+    found = points(table, {"29": ("nested_unet", "unet")}).loc["29"]
+    assert (found[["dice", "jaccard", "precision"]] < 0).all()
+    assert (found[["recall", "f1"]] > 0).all()
+    assert found["hd"] < 0
+    assert found["specificity"] == 0
+    assert np.isfinite(found).all()
