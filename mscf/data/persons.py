@@ -32,7 +32,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.fft import irfft2, rfft2
 
@@ -205,15 +205,32 @@ def at_step(back: Back, step: float) -> NDArray[np.float32]:
 
 
 def expected_by_chance(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many of these pairs would reach each score if all were of two persons.
+    """How many of these pairs would reach each score if all were of two persons."""
+    place, width = law_of_chance(scores)
+    with np.errstate(over="ignore"):
+        above = -np.expm1(-np.exp(-(fisher(scores) - place) / width))
+    return len(scores) * above
 
-    Gumbel's law of maxima, on Fisher's scale of correlations, through the median and
-    the ninth tenth of all scores: so a tenth of the pairs may be of one person.
+
+def score_called(scores: ArrayLike) -> float:
+    """The score from which on pairs of a set with these scores are called."""
+    scores = np.asarray(scores, float)
+    place, width = law_of_chance(scores)
+    return float(np.tanh(place - width * np.log(-np.log1p(-CHANCE / len(scores)))))
+
+
+def law_of_chance(scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Place and width of Gumbel's law of maxima, on Fisher's scale of correlations.
+
+    Through the median and the ninth tenth of all scores: so a tenth of the pairs may be
+    of one person.
     """
-    z = np.arctanh(np.clip(scores, 0, 1 - 1e-9))
-    middle, high = np.quantile(z, [0.5, 0.9])
+    middle, high = np.quantile(fisher(scores), [0.5, 0.9])
     # Its quantile at p lies at place - width * log(-log(p)).
     width = max((high - middle) / np.log(np.log(0.5) / np.log(0.9)), 1e-9)
-    place = middle + width * np.log(np.log(2))
-    with np.errstate(over="ignore"):
-        return len(z) * -np.expm1(-np.exp(-(z - place) / width))
+    return middle + width * np.log(np.log(2)), width
+
+
+def fisher(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlations on a scale that has no end at 1."""
+    return np.arctanh(np.clip(scores, 0, 1 - 1e-9))

@@ -35,9 +35,10 @@ def draw_under_splits(ax: Axes, table: pd.DataFrame, titles: Mapping[str, str]) 
     ``table`` has the columns ``method, split, dice, dice_low, dice_high``.
     """
     methods = list(dict.fromkeys(table["method"]))
+    apart = 0.14 if table["split"].nunique() > 1 else 0
     for split, of_split in table.groupby("split", sort=False):
         places = [methods.index(name) for name in of_split["method"]]
-        places = np.array(places) + (0.14 if split == "patient" else -0.14)
+        places = np.array(places) + (apart if split == "patient" else -apart)
         ends = of_split[["dice_low", "dice_high"]].to_numpy(float).T
         colour = SPLIT_COLOURS[split]
         ax.hlines(places, *ends, color=colour, linewidth=2)
@@ -53,11 +54,11 @@ def draw_under_splits(ax: Axes, table: pd.DataFrame, titles: Mapping[str, str]) 
     return ax
 
 
-def draw_likeness(ax: Axes, table: pd.DataFrame) -> Axes:
+def draw_likeness(ax: Axes, table: pd.DataFrame, called_from: float) -> Axes:
     """Scores of all pairs as a histogram, those told to be one person as marks.
 
-    ``table`` is that of `mscf.data.persons.look_alikes`; a dashed line stands where
-    pairs begin to be called.
+    ``table`` is that of `mscf.data.persons.look_alikes`; a dashed line stands at the
+    score from which pairs are called.
     """
     two, one = table[~table["told"]], table[table["told"]]
     bins = np.arange(0, 1.01, 0.04)
@@ -65,25 +66,23 @@ def draw_likeness(ax: Axes, table: pd.DataFrame) -> Axes:
     counts, _, _ = ax.hist(two["score"], bins, color=PALE, alpha=0.6, label=label)
     height = np.full(len(one), counts.max() / 12)
     ax.scatter(
-        one["score"], height, marker="v", s=60, color=SECOND, zorder=3,
+        one["score"], height, marker="v", s=60, color=SECOND, alpha=0.7, zorder=3,
         label=f"{len(one)} pairs of one person",
     )  # fmt: skip
-    called = table[table["called"]]["score"]
-    others = table[~table["called"]]["score"]
-    if len(called) and len(others):
-        middle = (called.min() + others.max()) / 2
-        ax.axvline(middle, color=INK, linestyle="--", linewidth=1)
-        ax.text(middle + 0.01, counts.max(), "called one person", va="top")
+    ax.axvline(called_from, color=INK, linestyle="--", linewidth=1)
+    ax.text(
+        called_from - 0.01, counts.max(), "called from here on", va="top", ha="right"
+    )
     ax.set_xlabel("likeness of the two spines (correlation of the best run)")
     ax.set_ylabel("pairs of cases")
     ax.set_xlim(0, 1)
-    ax.legend(loc="center right")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return ax
 
 
 def most_tumour(
     index: pd.DataFrame, rows: Sequence[int] | NDArray[np.int64], n: int
 ) -> NDArray[np.int64]:
-    """The ``n`` of these rows of the store with most tumour, in the store's order."""
-    largest = index.loc[np.asarray(rows), "stored_tumour_px"].nlargest(n)
-    return np.sort(largest.index.to_numpy())
+    """Of each case the row of the store with most tumour, of at most ``n`` cases."""
+    of_case = index.loc[np.asarray(rows)].groupby("case", sort=False)
+    return of_case["stored_tumour_px"].idxmax().to_numpy()[:n]

@@ -15,6 +15,7 @@ from mscf.data.persons import (
     compare,
     expected_by_chance,
     look_alikes,
+    score_called,
 )
 from mscf.errors import InputError
 
@@ -132,6 +133,13 @@ def test_the_expectation_is_that_of_gumbels_law() -> None:
         everything = np.append(scores, score)
         assert expected_by_chance(everything)[-1] == pytest.approx(rank, rel=0.35)
     assert (np.diff(expected_by_chance(np.sort(scores))) <= 0).all()
+
+
+def test_pairs_are_called_from_the_score_on_that_is_said() -> None:
+    table = compare(backs(range(9)) | {"again": Back(spine(3)[4 : 4 + N])})
+    limit = score_called(table["score"])
+    assert table["called"].equals(table["score"] > limit)
+    assert 0 < table["called"].sum() < 5
 
 
 def test_the_picture_of_the_back_is_the_same_in_another_field_of_view() -> None:
