@@ -105,7 +105,9 @@ def test_a_shift_does_not_come_in_again_on_the_other_side() -> None:
 def test_slices_of_another_thickness_are_compared_at_one() -> None:
     person = gaussian_filter(spine(2, 60), (2, 0, 0))
     coarse = Back(person[::2], step=4.0)
-    assert best_run(Back(person, step=2.0), coarse)["score"] > 0.99
+    found = best_run(Back(person, step=2.0), coarse)
+    assert found["score"] > 0.99
+    assert found["slices"] == 30  # of the coarser: none is made up in between
     assert best_run(coarse, Back(person, step=2.0))["score"] > 0.99
     unknown = best_run(Back(person), coarse)["score"]  # slice by slice: not the same
     assert unknown < 0.8
