@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mscf.models.choices import check_choice
+
 
 class SpatialContext(nn.Module):
     """Every position gathers from all others: ``(B, C, H, W)`` to the same, Eq. 1-3.
@@ -25,7 +27,8 @@ class SpatialContext(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 8, f: str = "relu") -> None:
         super().__init__()
-        activation = {"relu": nn.ReLU, "none": nn.Identity}[f]
+        check_choice("f", f, ("relu", "none"))
+        activation = nn.ReLU if f == "relu" else nn.Identity
         self.query = nn.Sequential(
             nn.Conv2d(channels, channels // reduction, 1), activation()
         )
@@ -56,6 +59,8 @@ class ChannelContext(nn.Module):
 
     def __init__(self, softmax: str = "plain", eq5: str = "literal") -> None:
         super().__init__()
+        check_choice("softmax", softmax, ("plain", "rowmax-minus", "scaled"))
+        check_choice("eq5", eq5, ("literal", "rows"))
         self.softmax, self.eq5 = softmax, eq5
         self.beta = nn.Parameter(torch.zeros(()))
 
@@ -89,6 +94,7 @@ class ContextBlock(nn.Module):
         residual: str = "printed",
     ) -> None:
         super().__init__()
+        check_choice("residual", residual, ("printed", "once"))
         self.spatial = SpatialContext(channels, f=f) if spatial else None
         self.channel = ChannelContext(softmax, eq5) if channel else None
         self.subtract_one = residual == "once" and spatial and channel

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mscf.models.choices import check_choice
+
 
 class DecoderBlock(nn.Sequential):
     """Doubles H and W: ``(B, in, H, W)`` to ``(B, out, 2H, 2W)`` through a quarter."""
@@ -40,6 +42,7 @@ class Decoder(nn.Module):
 
     def __init__(self, classes: int = 1, join: str = "add") -> None:
         super().__init__()
+        check_choice("join", join, ("add", "cat"))
         self.join = join
         wider = 2 if join == "cat" else 1
         self.block4 = DecoderBlock(516, 256)

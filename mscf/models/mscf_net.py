@@ -15,6 +15,8 @@ from mscf.models.encoder import ResNet34Encoder
 from mscf.models.multi_kernel import MultiKernelContext
 from mscf.models.size import check_size
 
+SKIPS = (64, 128, 256)  # channels of e1, e2, e3
+
 
 class MSCFNet(nn.Module):
     """CE-Net with a context block on every skip.
@@ -24,23 +26,25 @@ class MSCFNet(nn.Module):
     ``join`` is `Decoder`'s, ``options`` are `ContextBlock`'s.
 
     Raises:
-        ValueError: H or W below 192 or no multiple of 32; names the nearest good one.
+        ValueError: H or W below 192 or no multiple of 32 (names the nearest good one);
+            a word or scale that is no choice.
     """
 
     def __init__(
         self,
         classes: int = 1,
         pretrained: bool = False,
-        scales: tuple[int, ...] = (64, 128, 256),
+        scales: tuple[int, ...] = SKIPS,
         join: str = "add",
         **options: bool | str,
     ) -> None:
         super().__init__()
+        if unknown := set(scales) - set(SKIPS):
+            raise ValueError(f"scales must be of {SKIPS} (found: {sorted(unknown)})")
         self.encoder = ResNet34Encoder(pretrained)
         self.multi_kernel = MultiKernelContext(512)
         self.contexts = nn.ModuleList(
-            ContextBlock(c, **options) if c in scales else nn.Identity()
-            for c in (64, 128, 256)
+            ContextBlock(c, **options) if c in scales else nn.Identity() for c in SKIPS
         )
         self.decoder = Decoder(classes, join)
 

@@ -10,6 +10,7 @@ from mscf.errors import SettingsError
 from mscf.models import VARIANTS, find_method
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.models.decoder import Decoder
+from mscf.models.mscf_net import MSCFNet
 
 CENET, OURS = 29_003_093, 29_111_179
 PARAMETERS = {
@@ -134,3 +135,19 @@ def test_unknown_variant_names_those_there_are(key) -> None:
 def test_only_ours_has_variants() -> None:
     with pytest.raises(SettingsError, match=r"found: cenet\+once"):
         find_method("cenet+once")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"f": "gelu"}, "relu, none"),
+        ({"softmax": "rowmax_minus"}, "rowmax-minus"),
+        ({"eq5": "row"}, "literal, rows"),
+        ({"residual": "onec"}, "printed, once"),
+        ({"join": "concat"}, "add, cat"),
+        ({"scales": (32,)}, "64, 128, 256"),
+    ],
+)
+def test_a_misspelt_choice_is_refused(options, named) -> None:
+    with pytest.raises(ValueError, match=named):
+        MSCFNet(**options)
