@@ -24,13 +24,27 @@ def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
     text = (
         f"**{data}**, split by {split}, fold {folds}, seed {seeds}: {n_slices} test "
         f"slices with tumour of {shared['patient'].nunique()} patients, "
-        f"{runs.size} × {runs.size} pixels. Here: {there}."
+        f"{runs.size} × {runs.size} pixels. Here: {there}, {trained_for(runs)}."
     )
+    if data.startswith("phantoms"):
+        text += (
+            " **Synthetic CT: nothing here is about patients or confirms the paper.**"
+        )
     if not runs.missing:
         return text + " No method is missing."
     lacking = listed([titles.get(key, key) for key in runs.missing])
     total = len(runs.methods) + len(runs.missing)
     return f"{text} **Not run: {lacking}** ({len(runs.missing)} of {total})."
+
+
+def trained_for(runs: Runs) -> str:
+    """How long the compared methods were trained, as far as their records say."""
+    epochs = {r["epochs_done"] for (m, _, _), r in runs.records.items()
+              if m in runs.methods}  # fmt: skip
+    if not epochs:
+        return "without a record of their training"
+    low, high = min(epochs), max(epochs)
+    return f"trained for {low if low == high else f'{low} to {high}'} epochs"
 
 
 def notes(runs: Runs) -> str:

@@ -90,7 +90,7 @@ def draw_ranks(
         [
             f"{middle.loc[m, k]:g}"
             + (
-                f"\n({low.loc[m, k]:.3g} to {high.loc[m, k]:.3g})"
+                f"\n({low.loc[m, k]:.2g} to {high.loc[m, k]:.2g})"
                 if low.loc[m, k] < high.loc[m, k]
                 else ""
             )

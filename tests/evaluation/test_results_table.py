@@ -189,7 +189,12 @@ def test_latex_has_a_row_a_method_and_no_open_special_character() -> None:
 def test_the_page_says_what_is_there_and_what_is_not(runs) -> None:
     text = where_from(runs, NAMES)
     assert "**phantoms-24**, split by patient, fold 0, seed 0: 40 test slices" in text
-    assert "of 8 patients, 24 × 24 pixels. Here: U-Net, CE-Net and Ours." in text
+    assert (
+        "of 8 patients, 24 × 24 pixels. Here: U-Net, CE-Net and Ours, trained" in text
+    )
+    assert (
+        "trained for 2 epochs. **Synthetic CT: nothing here is about patients" in text
+    )
     assert "**Not run: Attention UNet, R2U-Net" in text
     assert "(7 of 10)" in text
     assert "besides fold-0/seed-1, fold-0/seed-2" in notes(runs)
