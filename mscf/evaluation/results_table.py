@@ -18,15 +18,15 @@ from mscf.evaluation.tables import COUNTS, OUTCOMES, SUMMARY, summary, under_rul
 # Our reading: the paper speaks of three kinds of baselines, sorting them is ours. SENet
 # stands with attention, for what squeeze and excitation weighs are channels.
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "U-Net based": ("unet", "attention_unet", "r2unet", "nested_unet"),
-    "context based": ("cenet",),
-    "attention based": ("senet", "self_attention", "danet", "csnet"),
+    "U-Net": ("unet", "attention_unet", "r2unet", "nested_unet"),
+    "context": ("cenet",),
+    "attention": ("senet", "self_attention", "danet", "csnet"),
     "ours": ("mscf",),
 }
 TABLE_1 = ("dice", "hd", "jaccard", "precision", "recall", "specificity", "f1")
 TITLES = {
     "dice": "Dice", "hd_diagonal": "HD", "jaccard": "Jaccard",
-    "precision": "Precision", "recall": "Recall", "specificity": "Specificity",
+    "precision": "Precision", "recall": "Recall", "specificity": "Spec.",
     "f1": "F1", "hd": "HD, left out", "hd_farthest": "HD, farthest",
 }  # fmt: skip
 SEVEN = tuple(TITLES)[:7]

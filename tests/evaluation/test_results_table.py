@@ -125,8 +125,8 @@ def test_numbers_are_shown_as_the_paper_prints_them(runs, place) -> None:
 def test_all_ten_have_a_row_and_who_was_not_run_a_dash(runs) -> None:
     table = grouped(shown(results_table(runs), SEVEN), NAMES)
     assert len(table) == 11
-    assert table.loc[("attention based", "DANet"), "dice"] == "–"
-    assert table.loc[("U-Net based", "U-Net"), "dice"] != "–"
+    assert table.loc[("attention", "DANet"), "dice"] == "–"
+    assert table.loc[("U-Net", "U-Net"), "dice"] != "–"
     assert table.index[-2:].tolist() == [("ours", "Ours"), ("beside", "hu_threshold")]
 
 
