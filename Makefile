@@ -29,7 +29,7 @@ grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms
 
 format: .venv/.dev ## mend style, strip outputs from notebooks
 	@$(RUN) ruff check --fix . ; $(RUN) ruff format .
-	@$(RUN) nbstripout notebooks/*.ipynb
+	@$(RUN) nbstripout --keep-id notebooks/*.ipynb
 
 clean: ## remove what was generated, .venv too; runs/ stays
 	rm -rf .venv book/_build book/_stage .pytest_cache .ruff_cache .hypothesis *.egg-info
