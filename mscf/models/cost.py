@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from mscf.models.context import ChannelContext, SpatialContext
-from mscf.models.csnet import SpatialAttention
 from mscf.models.danet import ChannelAttention
 from mscf.models.self_attention import PositionAttention
 
@@ -51,7 +50,7 @@ def of_call(module: nn.Module, given: Tensor, made: Tensor) -> int:
     batch, channels, height, width = given.shape if given.dim() == 4 else (0, 0, 0, 0)
     positions = height * width
     match module:
-        case SpatialContext() | PositionAttention() | SpatialAttention():
+        case SpatialContext() | PositionAttention():  # CS-Net's is one of these
             return batch * positions**2 * (channels // 8 + channels)  # M, M F
         case ChannelContext() | ChannelAttention():
             return batch * 2 * channels**2 * positions  # Gram product, X G

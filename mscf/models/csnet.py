@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from mscf.models.context import as_map, as_sequence, attend
 from mscf.models.danet import ChannelAttention
+from mscf.models.self_attention import PositionAttention
 from mscf.models.size import check_size
 from mscf.models.unet import DoubleConv
 
@@ -32,11 +32,11 @@ class ResidualEncoder(nn.Module):
         return self.relu(self.convolve(x) + self.shortcut(x))
 
 
-class SpatialAttention(nn.Module):
+class SpatialAttention(PositionAttention):
     """Position attention whose query looks along rows and whose key along columns."""
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
-        super().__init__()
+        super().__init__(channels, reduction)
         inner = channels // reduction
         self.query = nn.Sequential(
             nn.Conv2d(channels, inner, (1, 3), padding=(0, 1)),
@@ -48,14 +48,6 @@ class SpatialAttention(nn.Module):
             nn.BatchNorm2d(inner),
             nn.ReLU(inplace=True),
         )
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.gamma = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (
-            as_sequence(project(x)) for project in (self.query, self.key, self.value)
-        )
-        return self.gamma * as_map(attend(query, key, value), like=x) + x
 
 
 class CSNet(nn.Module):

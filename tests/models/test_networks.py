@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import mscf
 from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from mscf.errors import SettingsError
-from mscf.models import METHODS, context, csnet, find_method, self_attention
+from mscf.models import METHODS, context, find_method, self_attention
 from mscf.models.cost import multiply_accumulates, parameters
 
 # Title, class, parameters with one and two outputs, G multiply-accumulates at 448.
@@ -157,7 +157,7 @@ def test_cost_is_half_of_the_operations_that_torch_counts(key, monkeypatch) -> N
     def plain(query, key, value):
         return torch.softmax(query @ key.mT, dim=-1) @ value
 
-    for module in (context, csnet, self_attention):  # the fused kernels' widths differ
+    for module in (context, self_attention):  # the fused kernels' widths differ
         monkeypatch.setattr(module, "attend", plain)
     height, width = slices(key).shape[-2:]
     with FlopCounterMode(display=False) as operations:
