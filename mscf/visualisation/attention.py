@@ -136,5 +136,5 @@ def draw_context(axes: Sequence[Axes], watched: pd.DataFrame) -> Sequence[Axes]:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_ylim(-0.03, 1.03)
-    axes[0].legend()
+    axes[-1].legend(loc="center right")  # its lines lie at the bottom
     return axes
