@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from mscf.evaluation.metrics import f1_of
-from mscf.training.schedule import CUT_AFTER, Schedule
+from mscf.training.schedule import PATIENCE, Schedule
 
 COLUMNS = ["dice", "hd", "jaccard", "precision", "recall", "specificity", "f1"]
 SIDE = 448  # pixels of a slice
@@ -238,7 +238,7 @@ def epochs_to_the_lowest_rate() -> tuple[int, float, int]:
     """
     state, epoch, halvings = Schedule(rate=2e-4).after(1.0), 0, 0
     while state.end is None:
-        gain = state.since_best == CUT_AFTER
+        gain = state.since_best == PATIENCE
         loss = state.best * 0.99 if gain else state.best
         halved = state.after(loss)
         halvings += halved.rate < state.rate

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -21,12 +22,23 @@ from mscf.errors import CheckpointError
 from mscf.replacing import replacing
 
 FORMAT = "mscf-checkpoint"
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # 1: without the state of a run; its weights are read
+MAX_HEADER = 10 * 2**20  # bytes; ours take some 100 kB
+FOREIGN = {  # what other programs' files begin with
+    "a zip archive, as torch.save writes": b"PK\x03\x04",
+    "a pickle": b"\x80",
+    "an HDF5 file": b"\x89HDF",
+}
+NEVER_RUN = "such a file may run code when it is read, so it is not read here"
+ANEW = "start anew, or give the weights of best.ckpt to --finetune-from"
 HEADER_BYTES = 2**20  # room for the names and shapes of any network here
 
 
-def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) -> None:
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) -> str:
     """Replaces ``path`` by a file with these tensors and this JSON record, or fails.
+
+    Gives its digest.
 
     Raises:
         StorageError: disk full, no permission; an older ``path`` is untouched.
@@ -34,17 +46,19 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) ->
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, "format_version": VERSION, **record})
     size = sum(t.nbytes for t in tensors.values()) + len(text) + HEADER_BYTES
+    sha256 = digest(text, tensors)
     with replacing(path, text=False, size=size) as file:
         try:  # from the tensors' own memory: the bytes as a whole would double it
-            save_file(
-                tensors, file.name, {"record": text, "sha256": digest(text, tensors)}
-            )
+            save_file(tensors, file.name, {"record": text, "sha256": sha256})
         except SafetensorError as error:
             raise OSError(error) from error
+    return sha256
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and record of a file by ``write_checkpoint``, after all its checks.
+
+    The record has the file's ``digest`` with it.
 
     Raises:
         CheckpointError: not such a file, cut, changed, or of a newer version.
@@ -55,38 +69,43 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise CheckpointError(
             path, "must be a readable file", error.strerror, "checkpoint-missing"
         ) from error
+    length = int.from_bytes(content[:8], "little")
     try:
-        header_end = 8 + int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8:header_end])["__metadata__"]
+        if length > MAX_HEADER:
+            raise ValueError(f"a header of {length:,} bytes")
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         text, expected = metadata["record"], metadata["sha256"]
         tensors = load(content)
         record = json.loads(text)
+        found = digest(text, tensors)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        foreign = [kind for kind, begin in FOREIGN.items() if content.startswith(begin)]
         raise CheckpointError(
             path,
             "must be a whole checkpoint of mscf",
-            type(error).__name__,
+            foreign[0] if foreign else type(error).__name__,
             "checkpoint-format",
-            "start anew, or take another copy",
+            NEVER_RUN if foreign else ANEW,
         ) from error
-    found = digest(text, tensors)
     if found != expected:
         raise CheckpointError(
             path,
             "its digest must agree",
-            f"{found[:12]} instead of {expected[:12]}",
+            f"{found[:12]} instead of {str(expected)[:12]}",
             "checkpoint-digest",
-            "start anew, or take another copy",
+            ANEW,
         )
-    if record.get("format") != FORMAT or record.get("format_version") != VERSION:
+    if record.get("format") != FORMAT or record.get("format_version") not in READ:
+        writer = record.get("versions", {}).get("mscf", "?")
         raise CheckpointError(
             path,
-            f"must be {FORMAT} version {VERSION}",
-            f"{record.get('format')} version {record.get('format_version')}",
+            f"must be {FORMAT} version {VERSION} or older",
+            f"{record.get('format')} version {record.get('format_version')} by mscf "
+            f"{writer}, this is {version('mscf')}",
             "checkpoint-version",
             "use the mscf that wrote it",
         )
-    return tensors, record
+    return tensors, record | {"digest": found}
 
 
 def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
@@ -103,11 +122,23 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
     """Puts weights into the model, all or none.
 
     Raises:
-        CheckpointError: names or shapes differ, or a weight is not finite.
+        CheckpointError: as ``check_weights``.
+    """
+    check_weights(model, weights, path)
+    model.load_state_dict(dict(weights))
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """They must be this model's: names, shapes, types, and all finite.
+
+    Raises:
+        CheckpointError: names the first three that are not.
     """
     expected = model.state_dict()
     wrong = sorted(expected.keys() ^ weights.keys()) or [
-        name for name, t in weights.items() if t.shape != expected[name].shape
+        name
+        for name, t in weights.items()
+        if (t.shape, t.dtype) != (expected[name].shape, expected[name].dtype)
     ]
     if wrong:
         raise CheckpointError(
@@ -120,6 +151,5 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
     bad = [name for name, t in weights.items() if not torch.isfinite(t).all()]
     if bad:
         raise CheckpointError(
-            path, "weights must be finite", bad[0], "checkpoint-finite"
+            path, "weights must be finite", ", ".join(bad[:3]), "checkpoint-finite"
         )
-    model.load_state_dict(dict(weights))

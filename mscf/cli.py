@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer import Option
 
-from mscf.errors import Finding, MscfError, printable
+from mscf.errors import Finding, MscfError, Stopped, printable
 from mscf.models import METHODS
 
 app = typer.Typer(
@@ -22,6 +21,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+HOW, ON = "On what, and how fast", "Going on"  # panels of --help
 
 Verbose = Annotated[bool, Option("--verbose", help="show the traceback of an error")]
 
@@ -34,20 +35,10 @@ def one_line_errors(verbose: bool = False) -> Iterator[None]:
     except MscfError as error:
         if verbose:
             traceback.print_exc()
+        word = "stopped" if isinstance(error, Stopped) else "error"
         for finding in error.findings:
-            print(f"error: {finding}", file=sys.stderr)
+            print(f"{word}: {finding}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
-
-
-@contextmanager
-def resumable(out: Path) -> Iterator[None]:
-    """Turns Ctrl-C into one line on stderr and the exit code for "run again"."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        todo = "the same command with --resume goes on after its last whole epoch"
-        print(f"stopped: {out}: {todo}", file=sys.stderr)
-        raise typer.Exit(os.EX_TEMPFAIL) from stop  # 75
 
 
 @app.command()
@@ -73,8 +64,11 @@ def train(
     out: Annotated[Path, Option(help="folder of the run")],
     method: Annotated[str, Option(help="a key of `mscf methods`")] = "mscf",
     epochs: Annotated[int, Option(help="at most")] = 400,
-    batch_size: Annotated[int, Option(help="slices a step")] = 8,
+    batch_size: Annotated[int, Option(help="slices a step, of all processes")] = 8,
     learning_rate: Annotated[float, Option(help="Adam's, at the start")] = 2e-4,
+    schedule: Annotated[
+        str, Option(help="of the rate: paper, or release (the authors' later code)")
+    ] = "paper",
     image_size: Annotated[
         int | None, Option(help="pixels; must be the store's", show_default="store's")
     ] = None,
@@ -90,30 +84,74 @@ def train(
     pretrained: Annotated[
         bool, Option(help="ImageNet weights where they can be had")
     ] = True,
+    require_pretrained: Annotated[
+        bool, Option("--require-pretrained", help="end where they cannot")
+    ] = False,
     log_odds_bias: Annotated[
         bool, Option(help="start the last bias at the tumour's log-odds")
     ] = False,
+    finetune_from: Annotated[
+        Path | None, Option(help="checkpoint whose weights are the start")
+    ] = None,
     gpus: Annotated[
-        int | None, Option(help="0: the CPU", show_default="one if there is one")
+        int | None, Option(help="0: the CPU", show_default="all", rich_help_panel=HOW)
     ] = None,
-    precision: Annotated[str, Option(help="auto, float32 or bf16")] = "auto",
+    processes: Annotated[
+        int | None,
+        Option(
+            help="that train together", show_default="one a GPU", rich_help_panel=HOW
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int, Option(help="forward passes a step and process", rich_help_panel=HOW)
+    ] = 1,
+    precision: Annotated[
+        str, Option(help="auto, float32 or bf16", rich_help_panel=HOW)
+    ] = "auto",
+    compile: Annotated[  # noqa: A002 (the field's name)
+        bool, Option(help="torch.compile", rich_help_panel=HOW)
+    ] = False,
+    sync_batch_norm: Annotated[
+        bool, Option(help="statistics over all GPUs' slices", rich_help_panel=HOW)
+    ] = False,
     workers: Annotated[
-        int | None, Option(help="loading processes", show_default="0 on a CPU")
+        int | None,
+        Option(
+            help="loading processes", show_default="0 on a CPU", rich_help_panel=HOW
+        ),
     ] = None,
+    deterministic: Annotated[
+        bool, Option(help="on GPUs: equal bits each time", rich_help_panel=HOW)
+    ] = False,
+    timeout: Annotated[
+        int, Option(help="seconds to wait for another process", rich_help_panel=HOW)
+    ] = 600,
     resume: Annotated[
-        bool, Option("--resume", help="go on with the run in OUT")
+        bool, Option("--resume", help="go on with the run in OUT", rich_help_panel=ON)
+    ] = False,
+    allow_inexact: Annotated[
+        bool,
+        Option(
+            "--allow-inexact",
+            help="also where the last bits will differ",
+            rich_help_panel=ON,
+        ),
     ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Train one method on a prepared store and evaluate it on the fold left out."""
     chosen = {k: v for k, v in locals().items() if k != "verbose"}
+    from mscf.training.distributed import launched
+    from mscf.training.log import say
     from mscf.training.loop import train as run_training
     from mscf.training.settings import TrainSettings
 
-    with one_line_errors(verbose), resumable(out):
+    with one_line_errors(verbose):
         finished = run_training(TrainSettings(**chosen))
+    if launched():  # the process that started this one says it
+        return
     rows = finished.rows
-    print(
+    say(
         f"mean Dice {rows['dice'].mean():.3f} on {len(rows)} slices of "
         f"{rows['patient'].nunique()} patients: {out / 'summary.json'}"
     )

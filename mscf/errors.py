@@ -129,6 +129,24 @@ class StorageError(MscfError):
     exit_code = 7
 
 
+class DistributedError(MscfError):
+    """A process of several lost, hung, or started otherwise; a port taken."""
+
+    exit_code = 8
+
+
+class DownloadError(MscfError):
+    """Download or archive refused, or not to be had."""
+
+    exit_code = 9
+
+
+class Stopped(MscfError):  # noqa: N818 (it is none)
+    """Stopped on request with its state saved: no failure, run again to go on."""
+
+    exit_code = 75  # EX_TEMPFAIL
+
+
 def cannot_write(
     path: Path | str, error: OSError, must: str = "must be writable"
 ) -> StorageError:

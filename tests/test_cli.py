@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from mscf.cli import app, main
 from mscf.training import loop
+from mscf.training.stopping import stop_requests
 
 
 def run(*arguments: str):
@@ -53,7 +54,8 @@ def test_train_ends_with_what_the_network_is_worth(monkeypatch) -> None:
 
 def test_ctrl_c_names_the_way_on_and_exits_75(monkeypatch, capsys) -> None:
     def stopped(settings) -> None:
-        raise KeyboardInterrupt
+        with stop_requests(settings.out):
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "train", stopped)
     arguments = ["train", "--data", "store", "--out", "runs/one"]

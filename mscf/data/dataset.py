@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mscf.data.augment import augment
 from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
+from mscf.errors import MemoryLimitError
 
 WINDOW = (-40.0, 160.0)  # HU; a usual liver window, open point 24
 
@@ -60,34 +63,71 @@ class SliceDataset(Dataset):
         return image * 3.2 - 1.6, target
 
 
-class Batches(Sampler):
-    """Batches of an epoch: shuffled keys ``(epoch, i)``, or plain ``i`` in order.
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: how many slices it sees, and which of them are one's own."""
 
-    The order is a function of (seed, epoch). Nothing is dropped, and as a batch of one
-    would break batch normalisation, the last two batches share what is left.
+    number: int  # in its epoch
+    n_slices: int  # of all processes
+    parts: dict[int, list]  # number of the part to its keys; an empty part is left out
+
+
+class Batches(Sampler):
+    """The steps of an epoch: keys ``(epoch, i)`` shuffled, or plain ``i`` in order.
+
+    The order is a function of (seed, epoch). Each step's batch is cut into ``parts``,
+    as even as can be, of which this process forwards its ``own`` one after the other:
+    two processes with a part each see what one process with two parts sees. Iterating
+    gives these parts, from the step of ``set_position`` on. Nothing is dropped, and as
+    a batch of one would break batch normalisation, the last two batches share what is
+    left.
     """
 
-    def __init__(self, n: int, batch_size: int, shuffle: bool, seed: int) -> None:
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        parts: int = 1,
+        own: range = range(1),
+    ) -> None:
         self.n, self.batch_size = n, batch_size
         self.shuffle, self.seed = shuffle, seed
-        self.epoch = 0
+        self.parts, self.own = parts, own
+        self.epoch, self.first_step = 0, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next."""
-        self.epoch = epoch
+    def set_position(self, epoch: int, step: int = 0) -> None:
+        """Which epoch comes next, and the step in it to begin with."""
+        self.epoch, self.first_step = epoch, step
 
-    def __len__(self) -> int:
-        return len(batch_sizes(self.n, self.batch_size))
-
-    def __iter__(self) -> Iterator[list]:
+    def steps(self) -> list[Step]:
+        """The steps that are left of this epoch."""
         keys: list = list(range(self.n))
         if self.shuffle:
             random = np.random.default_rng((self.seed, self.epoch))
             keys = [(self.epoch, int(i)) for i in random.permutation(self.n)]
-        start = 0
-        for size in batch_sizes(self.n, self.batch_size):
-            yield keys[start : start + size]
+        steps, start = [], 0
+        for number, size in enumerate(batch_sizes(self.n, self.batch_size)):
+            parts = cut_evenly(keys[start : start + size], self.parts)
+            own = {part: parts[part] for part in self.own if parts[part]}
+            steps.append(Step(number, size, own))
             start += size
+        return steps[self.first_step :]
+
+    def __len__(self) -> int:
+        return sum(len(step.parts) for step in self.steps())
+
+    def __iter__(self) -> Iterator[list]:
+        for step in self.steps():
+            yield from step.parts.values()
+
+
+def cut_evenly(keys: list, parts: int) -> list[list]:
+    """The keys in ``parts`` runs whose lengths differ by one at most, longer first."""
+    least, longer = divmod(len(keys), parts)
+    ends = np.cumsum([least + (part < longer) for part in range(parts)]).tolist()
+    return [keys[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def batch_sizes(n: int, batch_size: int) -> list[int]:
@@ -101,17 +141,55 @@ def batch_sizes(n: int, batch_size: int) -> list[int]:
 
 
 def make_loader(
-    slices: SliceDataset, batch_size: int, shuffle: bool, workers: int = 0
+    slices: SliceDataset,
+    batch_size: int,
+    shuffle: bool,
+    workers: int = 0,
+    parts: int = 1,
+    own: range = range(1),
 ) -> DataLoader:
-    """Batches ``(B, 1, H, W)`` of images and targets, the same with any ``workers``."""
+    """Parts ``(B, 1, H, W)`` of images and targets, the same with any ``workers``.
+
+    For ``parts`` and ``own`` see `Batches`; left alone, a part is a batch.
+    """
     return DataLoader(
         slices,
-        batch_sampler=Batches(len(slices), batch_size, shuffle, slices.seed),
+        batch_sampler=Batches(
+            len(slices), batch_size, shuffle, slices.seed, parts, own
+        ),
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=leave_signals_to_the_parent,
     )
+
+
+def next_part(
+    loaded: Iterator[tuple[Tensor, Tensor]], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The next images and targets of a loader's iterator, on the device.
+
+    Raises:
+        MemoryLimitError: a worker was ended from outside.
+    """
+    try:
+        images, targets = next(loaded)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MemoryLimitError(
+            "workers", "those that load slices must live",
+            str(error).partition("\n")[0], "worker-died",
+            "short of memory or of /dev/shm: try --workers 0",
+        ) from error  # fmt: skip
+    return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
+
+def leave_signals_to_the_parent(_worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that trains decides."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def three_channels(images: Tensor) -> Tensor:

@@ -52,16 +52,24 @@ def make_split(index: pd.DataFrame, kind: str, seed: int) -> pd.DataFrame:
 
 def write_split(split: pd.DataFrame, folder: Path, kind: str, seed: int) -> None:
     """``split.csv`` and ``split.json``: the manifest of who trains and who tests."""
-    text = split.to_csv(index=False, lineterminator="\n")
     with replacing(folder / "split.csv") as file:
-        file.write(text)
+        file.write(as_text(split))
     record = {
-        "kind": kind, "seed": seed, "folds": FOLDS,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "kind": kind, "seed": seed, "folds": FOLDS, "sha256": split_checksum(split),
     }  # fmt: skip
     with replacing(folder / "split.json") as file:
         json.dump(record, file, indent=1)
         file.write("\n")
+
+
+def split_checksum(split: pd.DataFrame) -> str:
+    """SHA-256 of what ``split.csv`` holds."""
+    return hashlib.sha256(as_text(split).encode()).hexdigest()
+
+
+def as_text(split: pd.DataFrame) -> str:
+    """The content of ``split.csv``."""
+    return split.to_csv(index=False, lineterminator="\n")
 
 
 def train_and_test_rows(

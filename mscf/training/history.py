@@ -7,7 +7,9 @@ what the clock says.
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -33,25 +35,41 @@ class GrowingTable:
         """One row; numbers in Python's shortest round-trip form."""
         self._write("a", values)
 
-    def cut(self, rows: int) -> None:
-        """Back to its first rows: a killed run may have written one too many, or half.
+    def mark(self) -> dict[str, int | str]:
+        """Where it ends now, and a digest of all until there."""
+        content = self.path.read_bytes()
+        return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    def check(self, mark: Mapping[str, int | str]) -> None:
+        """It must begin with what it held at this mark.
 
         Raises:
-            CheckpointError: fewer rows than the checkpoint believes in.
+            CheckpointError: it is shorter, or has been changed.
         """
-        lines = self.path.read_text().splitlines(keepends=True) if self.there else []
-        kept = lines[: rows + 1]
-        if len(kept) < rows + 1 or not kept[-1].endswith("\n"):
+        content = self.path.read_bytes() if self.there else b""
+        begin = content[: int(mark["bytes"])]
+        if hashlib.sha256(begin).hexdigest() != mark["sha256"]:
+            short = len(content) < int(mark["bytes"])
             raise CheckpointError(
                 self.path,
-                f"must hold the {rows} epochs of the checkpoint beside it",
-                f"{max(len(lines) - 1, 0)} rows",
-                "history-short",
+                f"must begin with the {mark['bytes']} bytes that the checkpoint knows",
+                f"{len(content)} bytes" if short else "other content",
+                "history-short" if short else "history-changed",
                 "start anew in another folder",
             )
-        if len(lines) > len(kept):
+
+    def cut(self, mark: Mapping[str, int | str]) -> int:
+        """Back to a mark: a killed run may have written a row too many, or half of one.
+
+        Gives the number of bytes cut off.
+        """
+        size = int(mark["bytes"])
+        behind = self.path.stat().st_size - size
+        if behind:
             with self.path.open("r+b") as file:
-                file.truncate(len("".join(kept).encode()))
+                file.truncate(size)
+                os.fsync(file.fileno())
+        return behind
 
     def read(self) -> pd.DataFrame:
         """The table so far."""

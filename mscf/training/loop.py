@@ -2,34 +2,39 @@
 
 Section 3.1 of the paper: Adam, plain cross entropy, the rate and the end by
 ``schedule.py``; the weights with the lowest training loss are the result (open point
-23). What a run leaves behind and how it goes on again is ``state.py``'s.
+23). What a run leaves behind and how it goes on again is ``state.py``'s, how several
+processes make one step ``distributed.py``'s, what ends a run early ``stopping.py``'s
+and ``finite.py``'s.
 """
 
 from __future__ import annotations
 
-import math
-import sys
-import time
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
+from torch.optim import Adam
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from mscf.data.dataset import SliceDataset, make_loader, three_channels
+from mscf.data.dataset import SliceDataset, make_loader, next_part, three_channels
 from mscf.data.store import open_store
-from mscf.errors import NumericalError
-from mscf.evaluation.evaluate import evaluate
-from mscf.evaluation.tables import identify, write_rows, write_summary
-from mscf.training.run_folder import claimed
-from mscf.training.settings import TrainSettings
+from mscf.training.distributed import Ranks, joined
+from mscf.training.finite import BAD, Watch, check_statistics, gradient_norms
+from mscf.training.launch import launch
+from mscf.training.memory import memory_errors, room_for, step_memory
+from mscf.training.progress import shown
+from mscf.training.randomness import seed_everything, use_deterministic
+from mscf.training.result import write_result
+from mscf.training.run_folder import claimed, read_record, same_everywhere
+from mscf.training.settings import TrainSettings, joined_processes
 from mscf.training.start import split_slices, starting_network
 from mscf.training.state import RunState
+from mscf.training.stopping import StopRequest, stop_requests
 from mscf.training.watch import context_facts
 
 
@@ -46,84 +51,116 @@ class Run:
 def train(settings: TrainSettings) -> Run:
     """Trains one method on one split, evaluates it on the fold left out.
 
+    Several processes are started here, where torchrun has not done so already.
+
     Raises:
         SettingsError: the settings do not fit the store.
         CheckpointError: the folder holds another run, or a damaged one; the store is no
             longer as it was prepared.
-        NumericalError: the loss is not finite; the last good checkpoint stays.
+        NumericalError: a number is not finite; the last good checkpoint stays.
+        MemoryLimitError: a step does not fit.
+        DistributedError: one of several processes is lost.
+        Stopped: a signal asked for it; the state is saved.
     """
     settings = settings.resolved()
+    with stop_requests(settings.out) as stop:
+        if settings.processes > 1 and not joined_processes():
+            launch(settings)
+        else:
+            with joined(settings) as ranks:
+                train_here(settings, ranks, stop)
+    out = settings.out
+    history, rows = (pd.read_csv(out / f"{n}.csv") for n in ("history", "per_slice"))
+    return Run(out, history, rows, read_record(out / "run.json"))
+
+
+def train_here(settings: TrainSettings, ranks: Ranks, stop: StopRequest) -> None:
+    """A whole run, in each of its processes; the first one writes."""
     store = open_store(settings.data)
     training, test = split_slices(settings, store)
     store.verify([*training.index["row"], *test.index["row"]])
-    with claimed(settings.out):
+    ranks.agree("settings, data and code", same_everywhere(settings, store))
+    with claimed(settings.out) if ranks.first else contextlib.nullcontext():
+        use_deterministic(settings)
         model = starting_network(settings, training)
         model.to(settings.device, memory_format=torch.channels_last)
         optimizer = Adam(model.parameters(), settings.learning_rate, fused=True)
-        state = RunState.open(settings, store, model, optimizer)
-        fit(training, model, optimizer, state)
+        state = RunState.open(settings, store, model, optimizer, ranks)
+        fit(training, state, stop)
+        stop.obey()
         state.load_best()
         with precision(settings):
-            rows = evaluate(model, test, settings.batch_size, settings.device)
-        rows = identify(rows, **state.identity)
-        write_rows(rows, settings.out / "per_slice.csv")
-        record = state.record.content
-        write_summary(rows, settings.out / "summary.json", record.get("commit", ""))
-        state.finish()
-    return Run(settings.out, state.history.read(), rows, record)
+            write_result(test, state)
 
 
-def fit(
-    training: SliceDataset,
-    model: nn.Module,
-    optimizer: Optimizer,
-    state: RunState,
-) -> None:
+def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
     """Epoch after epoch until the schedule or ``epochs`` ends it."""
-    settings = state.settings
+    settings, ranks, model = state.settings, state.ranks, state.model
+    parts = settings.accumulate  # of a batch that this process forwards
     loader = make_loader(
-        training, settings.batch_size, shuffle=True, workers=settings.workers
-    )
-    watched = first_images(training, settings) if state.context.there else None
-    for epoch in range(state.epoch, settings.epochs):
-        if state.schedule.end:
-            break
-        start = time.monotonic()
-        torch.manual_seed(settings.seed + epoch)  # dropout: the same after a resume
-        loader.batch_sampler.set_epoch(epoch)
-        with precision(settings):
-            loss = train_one_epoch(model, loader, optimizer)
-        if not math.isfinite(loss):
-            raise NumericalError(
-                settings.out, f"the loss of epoch {epoch} must be finite", loss,
-                "loss-finite", "lower the learning rate",
-            )  # fmt: skip
-        schedule = state.schedule.after(loss)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate
-        seconds = time.monotonic() - start
-        facts = {} if watched is None else context_facts(model, watched)
-        state.save(epoch, loss, schedule, len(training), seconds, facts)
-        report(epoch, settings.epochs, loss, schedule.rate, seconds)
+        training, settings.batch_size, shuffle=True, workers=settings.workers,
+        parts=ranks.world * parts,
+        own=range(ranks.rank * parts, (ranks.rank + 1) * parts),
+    )  # fmt: skip
+    images = first_images(training, settings)
+    with precision(settings):
+        needed = step_memory(model, images[:1], settings.slices_a_pass)
+    if tight := room_for(settings, needed):
+        state.log.warn(tight)
+    network = torch.compile(model) if settings.compile else model
+    stop.at_once = ranks.world == 1  # one of several alone would leave the others
+    with memory_errors(settings, needed):
+        while not state.ended:
+            loader.batch_sampler.set_position(state.position.epoch, state.position.step)
+            train_one_epoch(network, loader, state, stop)
+            check_statistics(model, settings.out, state.position.epoch)
+            facts = context_facts(model, images) if ranks.first else {}
+            state.save_epoch(facts)
 
 
 def train_one_epoch(
-    model: nn.Module, loader: DataLoader, optimizer: Optimizer
-) -> float:
-    """One pass over the training slices; the mean cross entropy a slice."""
-    model.train()
-    device = next(model.parameters()).device
-    total, n_slices = torch.zeros((), device=device), 0
-    for images, targets in tqdm(loader, leave=False, disable=not sys.stderr.isatty()):
-        images = images.to(device, non_blocking=True)
-        targets = targets.to(device, non_blocking=True)
-        loss = cross_entropy(model(three_channels(images)), targets)
-        loss.backward()
+    network: Callable[[Tensor], Tensor],
+    loader: DataLoader,
+    state: RunState,
+    stop: StopRequest,
+) -> None:
+    """One pass over the training slices, or what is left of it.
+
+    Raises:
+        NumericalError: a number is not finite; no weight has changed by it.
+        Stopped: a signal asked for it; the state is saved.
+    """
+    settings, ranks, optimizer = state.settings, state.ranks, state.optimizer
+    state.model.train()
+    watch = Watch(state, loader.dataset)
+    loaded = iter(loader)
+    for step in shown(loader.batch_sampler.steps(), state):
+        loss, n_own = torch.zeros((), device=settings.device), 0
+        for part, keys in step.parts.items():  # of several the gradients accumulate
+            seed_everything(settings.seed, state.position.epoch, step.number, part)
+            images, targets = next_part(loaded, settings.device)
+            with precision(settings):
+                outputs = network(three_channels(images))
+            share = len(keys) / step.n_slices  # 1 where the step has no other part
+            part_loss = cross_entropy(outputs, targets) * share
+            part_loss.backward()
+            loss += part_loss.detach()  # on the device: .item() would wait here
+            n_own += len(keys)
+        norms = gradient_norms(state.model)
+        facts = watch.facts(loss, norms, stop.asked)
+        ranks.arrived(step.number)
+        ranks.add_up(state.model, n_own / step.n_slices, facts)
+        optimizer.found_inf = facts[BAD:].sum().clamp(max=1)  # 1: nothing changes
         optimizer.step()
         optimizer.zero_grad()  # here: no gradients lie about during the next forward
-        total += loss.detach() * len(images)  # on the device: .item() would wait here
-        n_slices += len(images)
-    return float(total) / n_slices
+        stop.at_once = False  # from now on there is something to lose
+        watch.look(step, loss, norms, facts)
+        if watch.wished:  # by a signal in one of the processes, or by the clock
+            watch.rest()
+            state.save_step()
+            if watch.stop:
+                raise state.stopped(stop.name)
+    watch.rest()
 
 
 def first_images(training: SliceDataset, settings: TrainSettings) -> Tensor:
@@ -157,10 +194,3 @@ def precision(settings: TrainSettings) -> torch.autocast:
         enabled=settings.precision == "bf16",
         cache_enabled=False,
     )
-
-
-def report(epoch: int, epochs: int, loss: float, rate: float, seconds: float) -> None:
-    """One line an epoch, above the bar where there is one."""
-    line = f"epoch {epoch + 1}/{epochs}  loss {loss:.5f}  rate {rate:.2g}"
-    tqdm.write(f"{line}  {seconds:.1f} s")
-    sys.stdout.flush()

@@ -14,7 +14,7 @@ from mscf.data.phantom import make_phantoms
 from mscf.data.phantom.files import VERSION
 from mscf.data.store import Store, prepare
 from mscf.errors import SettingsError
-from mscf.training.settings import TrainSettings, check_kind, is_whole
+from mscf.training.settings import TrainSettings, check_kind
 
 PHANTOMS = "phantoms"  # the word that stands for the demo's own data
 DEMO_CASES = 16  # of large dark tumours; 13 patients, three were scanned twice
@@ -29,7 +29,6 @@ def notebook_settings(
     data: str,
     out: str,
     epochs: int | None = None,
-    processes: int | None = None,
     **others: object,
 ) -> TrainSettings:
     """The notebook's parameters as settings; relative paths start at ``base``.
@@ -44,11 +43,6 @@ def notebook_settings(
         raise SettingsError(
             unknown[0], "must be a parameter of the notebook", others[unknown[0]],
             "parameters",
-        )  # fmt: skip
-    if processes is not None and (not is_whole(processes) or processes != 1):
-        raise SettingsError(
-            "processes", "training uses one process so far", processes, "processes",
-            "give 1 or leave it out",
         )  # fmt: skip
     for name, path in (("data", data), ("out", out)):
         check_kind(name, path)

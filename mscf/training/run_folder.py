@@ -16,11 +16,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mscf.data.processes import cores
+from mscf.data.store import Store
 from mscf.errors import CheckpointError, StorageError
 from mscf.replacing import replacing
+from mscf.training.settings import TrainSettings
+from mscf.training.start import has_imagenet
 
+IMAGENET = {True: "loaded", False: "not loaded", None: "none to load"}
 PACKAGES = ("mscf", "torch", "torchvision", "numpy", "scipy", "pandas", "nibabel")
 
 
@@ -111,6 +116,49 @@ def machine(device: torch.device) -> dict:
 def versions() -> dict[str, str]:
     """The packages that decide the numbers."""
     return {name: version(name) for name in PACKAGES}
+
+
+def exactly(settings: TrainSettings) -> dict:
+    """What must be the same for a resumed run to give the same bits."""
+    there = machine(settings.device)
+    return {
+        "torch": version("torch"),
+        "device": there["device"],
+        "threads": there["threads"],
+        "processes": settings.processes,
+    }
+
+
+def same_everywhere(settings: TrainSettings, store: Store) -> dict:
+    """What all processes of a run must share; paths may differ between machines."""
+    given = settings.recorded()
+    words = {name: v for name, v in given.items() if name not in ("data", "out")}
+    return {"settings": words, "store": store.checksum, "code": [versions(), commit()]}
+
+
+def first_record(settings: TrainSettings, store: Store, model: nn.Module) -> dict:
+    """What run.json says before the first step."""
+    return {
+        "settings": settings.recorded(),
+        "store": {"checksum": store.checksum, "size": store.size},
+        "pretrained": IMAGENET[has_imagenet(model)],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "loading": {
+            "channels_last": True,
+            "fused_adam": True,
+            "pinned": settings.device.type == "cuda",
+            "persistent": bool(settings.workers),
+        },
+        "machine": machine(settings.device),
+        "versions": versions(),
+        "commit": commit(),
+        "started": now(),
+    }
+
+
+def sitting() -> dict[str, str]:
+    """When and by which code a run goes on."""
+    return {"at": now(), "commit": commit()}
 
 
 def commit() -> str:

@@ -7,6 +7,7 @@ of one patient stand on both sides.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mscf.data.processes import cores
 from mscf.errors import SettingsError
 from mscf.models import find_method
 from mscf.models.size import nearest
+from mscf.training.schedule import RULES
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,13 @@ class TrainSettings:
 
     data: Path  # a store's folder
     out: Path  # the run's folder
+
+    # What is trained, and how: the recipe.
     method: str = "mscf"  # a key of METHODS
     epochs: int = 400  # at most; Section 3.1
-    batch_size: int = 8  # slices; Section 3.1
+    batch_size: int = 8  # slices a step, of all processes; Section 3.1
     learning_rate: float = 2e-4  # Adam; Section 3.1
+    schedule: str = "paper"  # or "release"; open point 22
     image_size: int | None = None  # pixels a side; None: the store's
     split: str = "patient"  # or "slice", the paper's words
     fold: int = 0  # which fifth tests
@@ -41,11 +46,24 @@ class TrainSettings:
     slices: str = "tumour"  # or "all"; open point 25
     augment: bool = True  # CE-Net's; open point 26
     pretrained: bool = True  # ImageNet weights for the encoder
+    require_pretrained: bool = False  # end where they cannot be had
     log_odds_bias: bool = False  # start the last bias at the tumour's log-odds
-    gpus: int | None = None  # None: one if there is one; 0: the CPU
+    finetune_from: Path | None = None  # a checkpoint whose weights are the start
+
+    # On what, and how fast.
+    gpus: int | None = None  # None: all there are; 0: the CPU
+    processes: int | None = None  # None: one a GPU, one on a CPU
+    accumulate: int = 1  # forward passes that a process makes for one step
     precision: str = "auto"  # float32, bf16; auto: bf16 where the machine has it
-    workers: int | None = None  # loading processes; None: 0 on a CPU
+    compile: bool = False  # torch.compile; its first step takes minutes
+    sync_batch_norm: bool = False  # statistics over the GPUs' slices, not each GPU's
+    workers: int | None = None  # loading processes a process; None: 0 on a CPU
+    deterministic: bool = False  # on GPUs: equal bits each time, slower
+    timeout: int = 600  # seconds that a process waits for another
+
+    # Going on.
     resume: bool = False  # go on from last.ckpt in `out`
+    allow_inexact: bool = False  # ... also where the bits cannot be the same
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -53,21 +71,18 @@ class TrainSettings:
         # Notebook parameters come as text and lists: make them what they stand for.
         object.__setattr__(self, "data", Path(self.data))
         object.__setattr__(self, "out", Path(self.out))
+        if self.finetune_from is not None:
+            object.__setattr__(self, "finetune_from", Path(self.finetune_from))
         object.__setattr__(self, "window", tuple(float(hu) for hu in self.window))
         find_method(self.method)
         if self.image_size is not None:
             check_image_size(self.method, self.image_size)
-        for name, least in (
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("fold", 0),
-            ("seed", 0),
-            ("workers", 0),
-            ("gpus", 0),
-        ):
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
-                raise SettingsError(name, f"must be at least {least}", value, name)
+                raise SettingsError(
+                    name, f"must be at least {least}", value, name.replace("_", "-")
+                )
         if not 0 < self.learning_rate < 1:
             raise SettingsError(
                 "learning_rate",
@@ -79,10 +94,16 @@ class TrainSettings:
             raise SettingsError(
                 "window", "must be two HU, low and high", self.window, "window"
             )
-        check_choice("split", self.split, ("patient", "slice"))
-        check_choice("slices", self.slices, ("tumour", "all"))
-        check_choice("precision", self.precision, ("auto", "float32", "bf16"))
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
         check_gpus(self.gpus)
+        check_processes(self)
+        check_together(self)
+
+    @property
+    def slices_a_pass(self) -> int:
+        """The most slices that a process forwards at once."""
+        return -(-self.batch_size // ((self.processes or 1) * self.accumulate))
 
     def recorded(self) -> dict:
         """All fields as JSON values, for run.json."""
@@ -94,22 +115,55 @@ class TrainSettings:
 
     @property
     def device(self) -> torch.device:
-        """Where the network lives."""
+        """Where this process's network lives."""
         wanted = self.gpus if self.gpus is not None else torch.cuda.device_count()
-        return torch.device("cuda" if wanted else "cpu")
+        return torch.device("cuda", local_rank()) if wanted else torch.device("cpu")
 
     def resolved(self) -> TrainSettings:
         """The same with every ``auto`` and machine-dependent ``None`` decided."""
         on_cpu = self.device.type == "cpu"
-        workers = 0 if on_cpu else min(8, cores())
+        gpus = 0 if on_cpu else self.gpus or torch.cuda.device_count()
+        processes = joined_processes() or self.processes or max(gpus, 1)
+        share = min(8, max(1, cores() // processes))
         return replace(
             self,
-            gpus=0 if on_cpu else 1,
+            gpus=0 if on_cpu else processes,
+            processes=processes,
             precision=fastest_precision(self.device)
             if self.precision == "auto"
             else self.precision,
-            workers=workers if self.workers is None else self.workers,
+            workers=(0 if on_cpu else share) if self.workers is None else self.workers,
         )
+
+
+# The least value of every number that has one.
+LEAST = {
+    "epochs": 1,
+    "batch_size": 1,
+    "fold": 0,
+    "seed": 0,
+    "gpus": 0,
+    "processes": 1,
+    "accumulate": 1,
+    "workers": 0,
+    "timeout": 1,
+}
+CHOICES = {
+    "split": ("patient", "slice"),
+    "slices": ("tumour", "all"),
+    "precision": ("auto", "float32", "bf16"),
+    "schedule": RULES,
+}
+
+
+def joined_processes() -> int:
+    """How many processes torchrun started, of which this is one; 0: none did."""
+    return int(os.environ.get("WORLD_SIZE", "0"))
+
+
+def local_rank() -> int:
+    """Which of this machine's processes this is: the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def is_whole(value: object) -> bool:
@@ -134,6 +188,10 @@ def is_window(value: object) -> bool:
 # What a field of each annotation must be, in words and as a test.
 KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "Path": ("a path", lambda value: isinstance(value, (str, Path))),
+    "Path | None": (
+        "a path or None",
+        lambda value: value is None or isinstance(value, (str, Path)),
+    ),
     "str": ("a word", lambda value: isinstance(value, str)),
     "bool": ("True or False", lambda value: isinstance(value, bool)),
     "int": ("a whole number", is_whole),
@@ -160,12 +218,13 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_gpus(gpus: int | None) -> None:
-    """Refuses more GPUs than this machine has, and more than one.
+    """Refuses more GPUs than there are, under torchrun on all machines together.
 
     Raises:
         SettingsError: names what there is.
     """
-    there = torch.cuda.device_count()
+    machines = joined_processes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    there = torch.cuda.device_count() * max(machines, 1)
     if gpus is not None and gpus > there:
         word = "GPU was" if gpus == 1 else "GPUs were"
         raise SettingsError(
@@ -175,10 +234,54 @@ def check_gpus(gpus: int | None) -> None:
             "gpus",
             f"give -p gpus {there} (--gpus {there})",
         )
-    if gpus is not None and gpus > 1:
+
+
+def check_processes(settings: TrainSettings) -> None:
+    """Every process must have a GPU of its own, or none has; each needs a slice."""
+    gpus = settings.gpus if settings.gpus is not None else torch.cuda.device_count()
+    joined, asked = joined_processes(), settings.processes
+    if joined and asked not in (None, joined):
         raise SettingsError(
-            "gpus", "training uses one GPU so far", gpus, "gpus", "give 1"
-        )
+            "processes", f"torchrun started {joined}", asked, "processes",
+            "leave it out under torchrun",
+        )  # fmt: skip
+    processes = joined or asked or max(gpus, 1)
+    if gpus and processes != gpus and (asked or settings.gpus):
+        raise SettingsError(
+            "processes", f"must be one for each of {gpus} GPUs", processes,
+            "processes", "give gpus alone, or gpus 0 for the CPU",
+        )  # fmt: skip
+    parts = processes * settings.accumulate
+    if parts > settings.batch_size:
+        raise SettingsError(
+            "batch_size", f"must hold a slice for each of {processes} processes and "
+            f"{settings.accumulate} passes", settings.batch_size, "batch-size",
+            f"use {parts} or more, or fewer processes",
+        )  # fmt: skip
+    if settings.sync_batch_norm and not gpus:
+        raise SettingsError(
+            "sync_batch_norm", "works between GPUs", "the CPU", "sync-batch-norm",
+            "leave it out, or use one process",
+        )  # fmt: skip
+    if settings.sync_batch_norm and 2 * parts > settings.batch_size:
+        raise SettingsError(
+            "sync_batch_norm", "needs a slice in every process at every step, and "
+            "the last batch of an epoch may be half as large", settings.batch_size,
+            "sync-batch-norm", f"use a batch_size of at least {2 * parts}",
+        )  # fmt: skip
+
+
+def check_together(settings: TrainSettings) -> None:
+    """Refuses settings of which one makes another mean nothing."""
+    for name, other in (
+        ("require_pretrained", "pretrained"),
+        ("allow_inexact", "resume"),
+    ):
+        if getattr(settings, name) and not getattr(settings, other):
+            raise SettingsError(
+                name, f"goes with {other} only", f"{other} {getattr(settings, other)}",
+                name.replace("_", "-"), "give both or neither",
+            )  # fmt: skip
 
 
 def check_image_size(method: str, size: int) -> None:
@@ -207,18 +310,23 @@ def fastest_precision(device: torch.device) -> str:
     return "bf16" if has else "float32"
 
 
+FREE = {
+    "data", "out", "epochs", "workers", "timeout", "finetune_from",
+    "require_pretrained", "resume", "allow_inexact",
+}  # fmt: skip
+
+
 def differing(settings: TrainSettings, recorded: dict) -> dict[str, tuple]:
     """Settings that would make a resumed run another run: name to (new, recorded).
 
-    ``epochs`` may grow, a run may move to another folder, and neither ``resume`` nor
-    ``workers`` changes any number.
+    ``epochs`` may grow, a run may move to another folder, the others of ``FREE``
+    change no number of a run that has begun.
     """
-    free = {"data", "out", "resume", "workers", "epochs"}
     now = settings.recorded()
     return {
         f.name: (now[f.name], recorded.get(f.name))
         for f in fields(settings)
-        if f.name not in free and as_json(now[f.name]) != recorded.get(f.name)
+        if f.name not in FREE and as_json(now[f.name]) != recorded.get(f.name)
     }
 
 

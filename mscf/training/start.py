@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mscf.checkpoint import read_checkpoint
 from mscf.data.dataset import SliceDataset
 from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import Store
-from mscf.errors import SettingsError
+from mscf.errors import CheckpointError, DownloadError, Finding, SettingsError
 from mscf.models import build
 from mscf.training.settings import TrainSettings, check_image_size
 
@@ -50,9 +52,76 @@ def starting_network(settings: TrainSettings, training: SliceDataset) -> nn.Modu
     with warnings.catch_warnings():  # the run's state says it as one line, records it
         warnings.simplefilter("ignore")
         model = build(settings.method, pretrained=settings.pretrained)
+    if settings.require_pretrained and has_imagenet(model) is False:
+        raise DownloadError(
+            settings.method, "must start from ImageNet weights", "they cannot be had",
+            "pretrained", "bring the machine online once, or leave the option out",
+        )  # fmt: skip
     if settings.log_odds_bias:
         start_at_log_odds(model, training)
+    if settings.finetune_from:
+        take_weights(model, settings.finetune_from)
     return model
+
+
+def take_weights(model: nn.Module, path: Path) -> None:
+    """Weights of a checkpoint where name and shape are the same, the others stay.
+
+    Raises:
+        CheckpointError: it is damaged, or nothing in it fits.
+    """
+    fitting, _ = fitting_weights(model, path)
+    if not fitting:
+        raise CheckpointError(
+            path, "must have weights that this network has too", "none",
+            "checkpoint-tensors",
+        )  # fmt: skip
+    model.load_state_dict(fitting, strict=False)
+
+
+def fitting_weights(
+    model: nn.Module, path: Path
+) -> tuple[dict[str, Tensor], list[str]]:
+    """What of a checkpoint fits a network, and the names of what does not."""
+    tensors, _ = read_checkpoint(path)
+    given = {
+        name.removeprefix("model."): t
+        for name, t in tensors.items()
+        if not name.startswith("optimizer.")
+    }
+    own = model.state_dict()
+    fitting = {
+        n: t
+        for n, t in given.items()
+        if n in own and t.shape == own[n].shape and torch.isfinite(t).all()
+    }
+    return fitting, sorted((own.keys() | given.keys()) - fitting.keys())
+
+
+def start_findings(settings: TrainSettings, model: nn.Module) -> list[Finding]:
+    """What to say of the start: weights that were not had, or not taken."""
+    findings = []
+    if settings.pretrained and has_imagenet(model) is False:
+        findings.append(
+            Finding(
+                settings.method,
+                "ImageNet weights were asked for and could not be had",
+                "random weights",
+                "pretrained",
+                "the run goes on without them and records it",
+            )
+        )
+    if settings.finetune_from:
+        fitting, skipped = fitting_weights(model, settings.finetune_from)
+        findings.append(
+            Finding(
+                str(settings.finetune_from),
+                f"{len(fitting)} tensors are the start, others are skipped",
+                ", ".join(skipped[:5]) or "none",
+                "finetune",
+            )
+        )
+    return findings
 
 
 def start_at_log_odds(model: nn.Module, training: SliceDataset) -> None:

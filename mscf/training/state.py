@@ -1,46 +1,53 @@
 """The state of a run on disk: what is written when, and how a run goes on again.
 
 At an epoch's end, in this order: the history's row, the best weights if they improved,
-the whole state. A run killed in between goes on from the last whole state; rows behind
-it are cut off. Random numbers are functions of seed, epoch and index, so nothing else
-has to be remembered, and a resumed run ends with the same bytes.
+the whole state. In between, when a stop was asked for or some minutes have passed, the
+whole state alone. A run killed at any moment goes on from the last whole state; rows
+behind it are cut off. Random numbers are functions of where the run is, so nothing
+else has to be remembered, and a resumed run ends with the same bytes.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from mscf.data.splits import make_split, write_split
+from mscf.data.splits import make_split, split_checksum, write_split
 from mscf.data.store import Store
-from mscf.errors import CheckpointError, Finding, warn
+from mscf.errors import CheckpointError, Finding, Stopped
+from mscf.training.distributed import Ranks
 from mscf.training.history import HISTORY, TIMING, GrowingTable
+from mscf.training.log import RunLog
 from mscf.training.run_folder import (
     RunRecord,
-    commit,
-    machine,
-    now,
+    exactly,
+    first_record,
     read_record,
+    sitting,
     versions,
 )
 from mscf.training.schedule import Schedule
 from mscf.training.settings import TrainSettings, differing
-from mscf.training.start import has_imagenet
+from mscf.training.snapshot import Position, as_state, restore, snapshot
+from mscf.training.start import start_findings
 from mscf.training.watch import CONTEXT, has_context
 
-IMAGENET = {True: "loaded", False: "not loaded", None: "none to load"}
+SAVE_EVERY = 600.0  # seconds; an epoch on a CPU takes hours
 
 
 class RunState:
-    """Where a run stands: next epoch, schedule, history, record, checkpoints."""
+    """Where a run stands: position, schedule, tables, record, checkpoints.
+
+    Every process of a run has one and reads; the first one alone writes.
+    """
 
     def __init__(
         self,
@@ -48,16 +55,25 @@ class RunState:
         store: Store,
         model: nn.Module,
         optimizer: Optimizer,
+        ranks: Ranks,
     ) -> None:
-        self.settings, self.store = settings, store
+        self.settings, self.store, self.ranks = settings, store, ranks
         self.model, self.optimizer = model, optimizer
-        self.epoch = 0  # the next one
-        self.schedule = Schedule(settings.learning_rate)
-        self.history = GrowingTable(settings.out / "history.csv", HISTORY)
-        self.timing = GrowingTable(settings.out / "timing.csv", TIMING)
-        self.context = GrowingTable(settings.out / "context.csv", CONTEXT)
-        self.last = settings.out / "last.ckpt"
-        self.best = settings.out / "best.ckpt"
+        self.split = make_split(store.index, settings.split, settings.seed)
+        self.position = Position()
+        self.schedule = Schedule(settings.learning_rate, settings.schedule)
+        self.best = None  # of the checkpoint of the best weights: epoch and digest
+        self.epoch_seconds = 0.0  # of the epoch before
+        out = settings.out
+        self.log = RunLog(out / "log.txt", speaks=ranks.first)
+        self.tables = [
+            GrowingTable(out / "history.csv", HISTORY),
+            GrowingTable(out / "timing.csv", TIMING),
+        ]
+        if has_context(model):
+            self.tables.append(GrowingTable(out / "context.csv", CONTEXT))
+        self.last_file, self.best_file = out / "last.ckpt", out / "best.ckpt"
+        self._clock = self._saved = time.monotonic()
 
     @classmethod
     def open(
@@ -66,29 +82,27 @@ class RunState:
         store: Store,
         model: nn.Module,
         optimizer: Optimizer,
+        ranks: Ranks,
     ) -> Self:
         """A new run in an empty folder, or with ``resume`` the one that lies there.
 
         Raises:
             CheckpointError: the folder holds a run that was not to be resumed, or one
-                of other settings or data.
+                of other settings or data, or a damaged one. Nothing has changed.
         """
-        state = cls(settings, store, model, optimizer)
-        for pattern in (".*.part", ".tmp*"):  # the second is safetensors' own
-            for part in settings.out.glob(pattern):
-                part.unlink()  # of a process that died; the lock is ours
-        if state.last.exists():
-            if not settings.resume:
-                raise CheckpointError(
-                    settings.out,
-                    "must be a new folder",
-                    "a run",
-                    "run-exists",
-                    "add --resume to go on with it, or choose another --out",
-                )
+        state = cls(settings, store, model, optimizer, ranks)
+        there = state.last_file.exists()
+        if there and not settings.resume:
+            raise CheckpointError(
+                settings.out, "must be a new folder", "a run", "run-exists",
+                "add --resume to go on with it, or choose another --out",
+            )  # fmt: skip
+        if there:
             state._resume()
-        else:
+        elif ranks.first:
             state._begin()
+        ranks.wait()  # nobody begins while the first one still cuts a table
+        state._clock = state._saved = time.monotonic()
         return state
 
     @property
@@ -103,81 +117,165 @@ class RunState:
             "seed": settings.seed,
         }
 
-    def save(
-        self,
-        epoch: int,
-        loss: float,
-        schedule: Schedule,
-        slices: int,
-        seconds: float,
-        facts: Mapping[str, float],
-    ) -> None:
+    @property
+    def ended(self) -> bool:
+        """Whether there is no further epoch."""
+        done = self.position.epoch >= self.settings.epochs
+        return done or self.schedule.end is not None
+
+    @property
+    def save_is_due(self) -> bool:
+        """Whether so much time has passed that it would be a pity."""
+        return time.monotonic() - self._saved > SAVE_EVERY
+
+    def save_epoch(self, facts: Mapping[str, float]) -> None:
         """Records a finished epoch; the order of writing is the module's promise.
 
         ``facts`` are those of ``watch.context_facts``, where there is a context.
         """
-        rate = self.schedule.rate  # that of the epoch, not of the next
-        self.epoch, self.schedule = epoch + 1, schedule
-        self.history.append(epoch, loss, rate)
-        self.timing.append(epoch, round(seconds, 3), round(slices / seconds, 2))
-        if self.context.there:
-            self.context.append(epoch, *(facts.get(name, "") for name in CONTEXT[1:]))
-        if schedule.improved:
-            write_checkpoint(self.best, self.model.state_dict(), self._header(epoch))
-        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= optimizer_tensors(self.optimizer)
-        header = self._header(epoch) | {"schedule": asdict(schedule)}
-        write_checkpoint(self.last, tensors, header)
-        self.record.update(status="training", epochs_done=self.epoch)
+        epoch, loss, rate = self.position.epoch, self.position.loss, self.schedule.rate
+        seconds = self.epoch_seconds = self._seconds()
+        self.schedule = self.schedule.after(loss)
+        if self.ranks.first:
+            speed = round(self.position.slices / seconds, 2)
+            for table, row in zip(
+                self.tables,
+                (
+                    (epoch, loss, rate),
+                    (epoch, round(seconds, 3), speed),
+                    (epoch, *(facts.get(name, "") for name in CONTEXT[1:])),
+                ),
+                strict=False,  # a network without context has no third table
+            ):
+                table.append(*row)
+            if self.schedule.improved:
+                digest = write_checkpoint(
+                    self.best_file, self.model.state_dict(), self._header()
+                )
+                self.best = {"epoch": epoch, "digest": digest}
+        if self.schedule.back_to_best and not self.schedule.end:
+            self.ranks.wait()
+            self._load(self.best_file)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate
+        self.position = Position(epoch + 1)
+        self._clock = time.monotonic()
+        self._write_last()
+        self.log.say(
+            f"epoch {epoch + 1}/{self.settings.epochs}  loss {loss:.5f}  "
+            f"rate {self.schedule.rate:.2g}  {seconds:.1f} s"
+        )
+
+    def save_step(self) -> None:
+        """Records a position within an epoch, between two steps."""
+        self.position = replace(self.position, seconds=self._seconds())
+        self._clock = time.monotonic()
+        self._write_last()
+
+    def stopped(self, signal: str) -> Stopped:
+        """What to raise after a save that a signal asked for."""
+        self.ranks.wait()  # else torchrun ends the one that writes
+        if self.ranks.first:
+            self.record.update(status="stopped")
+        return Stopped(
+            self.settings.out, "was asked to stop and has saved its state",
+            f"{signal or 'another process'} in {self.position}", "stopped",
+            "the same command with --resume goes on there",
+        )  # fmt: skip
 
     def load_best(self) -> None:
         """Puts the weights of the lowest training loss into the model."""
-        weights, header = read_checkpoint(self.best)
-        load_weights(self.model, weights, self.best)
-        self.record.update(status="evaluating", best_epoch=header["epoch"])
+        self.ranks.wait()
+        epoch = self._load(self.best_file)
+        if self.ranks.first:
+            self.record.update(status="evaluating", best_epoch=epoch)
 
     def finish(self) -> None:
         """Marks the run as whole."""
-        end = self.schedule.end or f"{self.epoch} epochs asked for are done"
-        self.record.update(status="finished", end=end)
+        done = f"{self.position.epoch} epochs asked for are done"
+        self.record.update(status="finished", end=self.schedule.end or done)
+
+    def _seconds(self) -> float:
+        return self.position.seconds + time.monotonic() - self._clock
+
+    def _load(self, path: Path) -> int:
+        """Weights into the model; the epoch that they are of."""
+        weights, header = read_checkpoint(path)
+        load_weights(self.model, weights, path)
+        return header["epoch"]
+
+    def _write_last(self) -> None:
+        self._saved = time.monotonic()
+        if not self.ranks.first:
+            return
+        state = as_state(self.position, self.schedule) | {
+            "best": self.best,
+            "tables": {table.path.name: table.mark() for table in self.tables},
+        }
+        tensors = snapshot(self.model, self.optimizer)
+        write_checkpoint(self.last_file, tensors, self._header() | {"state": state})
+        self.record.update(status="training", epochs_done=self.position.epoch)
 
     def _begin(self) -> None:
         settings = self.settings
-        split = make_split(self.store.index, settings.split, settings.seed)
-        write_split(split, settings.out, settings.split, settings.seed)
-        self.history.start()
-        self.timing.start()
-        if has_context(self.model):
-            self.context.start()
-        had = has_imagenet(self.model)
-        if settings.pretrained and had is False:
-            warn(
+        self._remove_parts()
+        if self.tables[0].there:
+            self.log.warn(
                 Finding(
-                    settings.method,
-                    "ImageNet weights were asked for and could not be had",
-                    "random weights",
-                    "pretrained",
-                    "the run goes on without them and records it",
+                    str(settings.out),
+                    "a run must have saved its state to go on",
+                    "none: it ended before its first checkpoint",
+                    "run-anew",
+                    "it starts anew",
                 )
             )
+            self.best_file.unlink(missing_ok=True)
+        write_split(self.split, settings.out, settings.split, settings.seed)
+        for table in self.tables:
+            table.start()
+        for finding in start_findings(settings, self.model):
+            self.log.warn(finding)
         self.record = RunRecord(
-            settings.out / "run.json",
-            {
-                "settings": settings.recorded(),
-                "store": {"checksum": self.store.checksum, "size": self.store.size},
-                "pretrained": IMAGENET[had],
-                "parameters": sum(p.numel() for p in self.model.parameters()),
-                "machine": machine(settings.device),
-                "versions": versions(),
-                "commit": commit(),
-                "started": now(),
-            },
+            settings.out / "run.json", first_record(settings, self.store, self.model)
         )
         self.record.update(status="training", epochs_done=0)
 
     def _resume(self) -> None:
         path = self.settings.out / "run.json"
         content = read_record(path)
+        self._check_same(content)
+        tensors, header = read_checkpoint(self.last_file)
+        self._check_header(header)
+        inexact = self._check_exact(header, content)
+        state = header["state"]
+        for table in self.tables:
+            table.check(state["tables"][table.path.name])
+        self._check_best(state)
+        restore(tensors, self.model, self.optimizer, self.last_file)
+        self.position = Position(**state["position"])
+        self.schedule = Schedule(**state["schedule"])
+        self.best = state["best"]
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate
+        if not self.ranks.first:
+            return
+        self._remove_parts()
+        for table in self.tables:
+            if cut := table.cut(state["tables"][table.path.name]):
+                self.log.say(f"{table.path.name}: {cut} bytes behind the state cut off")
+        self.log.say(f"resumed in {self.position}")
+        self.record = RunRecord(path, content)
+        again = sitting() | {"epoch": self.position.epoch}
+        if inexact:
+            self.record.content["inexact"] = inexact
+        self.record.update(
+            status="training",
+            settings=self.settings.recorded(),
+            resumed=[*content.get("resumed", []), again | {"step": self.position.step}],
+        )
+
+    def _check_same(self, content: dict) -> None:
+        """The run in the folder must be of these settings and this data."""
         other = differing(self.settings, content.get("settings", {}))
         if content.get("store", {}).get("checksum") != self.store.checksum:
             other["data"] = (self.store.folder, "a store of other content")
@@ -188,38 +286,83 @@ class RunState:
                 f"must be resumed with the same settings ({', '.join(other)})",
                 f"{name} {new} instead of {old}",
                 "run-settings",
-                "give the same, or choose another --out",
+                "give the same, choose another --out, or take its weights alone with "
+                "--finetune-from",
             )
-        tensors, header = read_checkpoint(self.last)
-        weights = {
-            name.removeprefix("model."): t
-            for name, t in tensors.items()
-            if name.startswith("model.")
-        }
-        load_weights(self.model, weights, self.last)
-        self.epoch = header["epoch"] + 1
-        self.schedule = Schedule(**header["schedule"])
-        restore_optimizer(self.optimizer, tensors, self.schedule.rate)
-        self.history.cut(self.epoch)
-        self.timing.cut(self.epoch)
-        if self.context.there:
-            self.context.cut(self.epoch)
-        self.record = RunRecord(path, content)
-        again = {"epoch": self.epoch, "at": now(), "commit": commit()}
-        self.record.update(
-            status="training",
-            settings=self.settings.recorded(),
-            resumed=[*content.get("resumed", []), again],
-        )
 
-    def _header(self, epoch: int) -> dict:
+    def _check_header(self, header: dict) -> None:
+        """The checkpoint must be that run's, too."""
+        expected = self._header()
+        for name in ("method", "classes", "image_size", "store", "split"):
+            if header.get(name) != expected[name]:
+                raise CheckpointError(
+                    self.last_file, f"must be of {name} {expected[name]}",
+                    header.get(name), "checkpoint-run",
+                    "take its weights alone with --finetune-from",
+                )  # fmt: skip
+        if "state" not in header:
+            raise CheckpointError(
+                self.last_file, "must hold the state of a run",
+                f"written by mscf {header['versions'].get('mscf')}",
+                "checkpoint-version", "take its weights alone with --finetune-from",
+            )  # fmt: skip
+
+    def _check_exact(self, header: dict, content: dict) -> list[str]:
+        """What makes the rest of the run differ in its last bits, if it was allowed."""
+        here, there = exactly(self.settings), header["exact"]
+        other = [
+            f"{name} {here.get(name)} instead of {value}"
+            for name, value in there.items()
+            if here.get(name) != value
+        ]
+        if other and not self.settings.allow_inexact:
+            raise CheckpointError(
+                self.settings.out,
+                "must be resumed where its bits come out the same",
+                ", ".join(other),
+                "run-exact",
+                "give --allow-inexact, and the run's record keeps it",
+            )
+        return content.get("inexact", []) + other
+
+    def _check_best(self, state: dict) -> None:
+        """The best weights must be those that the state believes in.
+
+        Or those of the very epoch that is made again: then the run was killed between
+        writing the two files.
+        """
+        if state["best"] is None:
+            return
+        _, header = read_checkpoint(self.best_file)
+        if header["digest"] == state["best"]["digest"]:
+            return
+        if header["epoch"] != state["position"]["epoch"]:
+            raise CheckpointError(
+                self.best_file,
+                f"must be of epoch {state['best']['epoch']}, as last.ckpt says",
+                f"epoch {header['epoch']}, digest {header['digest'][:12]}",
+                "checkpoint-best",
+                "take back the file that belongs to this run, or start anew",
+            )
+
+    def _remove_parts(self) -> None:
+        """What a process that died was writing; the folder's lock is ours."""
+        for pattern in (".*.part", ".tmp*"):  # the second is safetensors' own
+            for part in self.settings.out.glob(pattern):
+                part.unlink()
+                self.log.say(f"{part.name}: left half-written, removed")
+
+    def _header(self) -> dict:
+        settings = self.settings
         return {
-            "method": self.settings.method,
+            "method": settings.method,
             "classes": 1,
             "image_size": self.store.size,
-            "epoch": epoch,
-            "settings": self.settings.recorded(),
+            "epoch": self.position.epoch,
+            "settings": settings.recorded(),
             "store": self.store.checksum,
+            "split": split_checksum(self.split),
+            "exact": exactly(settings),
             "versions": versions(),
         }
 
@@ -227,32 +370,3 @@ class RunState:
 def data_name(store: Store) -> str:
     """What tables call the data: the name of the store's folder, also of ``.``."""
     return Path(os.path.abspath(store.folder)).name  # noqa: PTH100 (links stay)
-
-
-def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Adam's moments and steps under ``optimizer.<parameter>.<name>``."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{i}.{name}": tensor
-        for i, moments in state.items()
-        for name, tensor in moments.items()
-    }
-
-
-def restore_optimizer(
-    optimizer: Optimizer, tensors: dict[str, Tensor], rate: float
-) -> None:
-    """The inverse of ``optimizer_tensors``, with the rate of the next epoch."""
-    (group,) = optimizer.param_groups
-    group["lr"] = rate
-    for i, parameter in enumerate(group["params"]):
-        names = [n for n in tensors if n.startswith(f"optimizer.{i}.")]
-        for full_name in names:
-            name = full_name.rsplit(".", 1)[1]
-            saved = tensors[full_name]
-            if saved.shape == parameter.shape:
-                # In the parameter's own memory order, which the fused step relies on.
-                moment = torch.empty_like(parameter).copy_(saved)
-            else:
-                moment = saved.to(parameter.device)  # the step count
-            optimizer.state[parameter][name] = moment

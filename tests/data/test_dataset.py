@@ -81,12 +81,12 @@ def test_seventeen_slices_end_in_five_and_four() -> None:
 @given(st.integers(1, 60), st.integers(0, 9), st.integers(0, 9))
 def test_an_epoch_shows_every_slice_once_in_an_order_of_its_own(n, seed, epoch) -> None:
     batches = Batches(n, 8, shuffle=True, seed=seed)
-    batches.set_epoch(epoch)
+    batches.set_position(epoch)
     keys = [key for batch in batches for key in batch]
     assert sorted(keys) == [(epoch, i) for i in range(n)]
     assert keys == [key for batch in batches for key in batch]
     if n > 20:
-        batches.set_epoch(epoch + 1)
+        batches.set_position(epoch + 1)
         assert [i for _, i in keys] != [i for b in batches for _, i in b]
 
 
@@ -97,7 +97,7 @@ def test_batches_are_the_same_with_and_without_workers(store) -> None:
         loader = make_loader(slices, 4, shuffle=True, workers=workers)
         seen = []
         for epoch in range(2):
-            loader.batch_sampler.set_epoch(epoch)
+            loader.batch_sampler.set_position(epoch)
             seen += list(loader)
         return seen
 

@@ -9,9 +9,12 @@ from mscf.data.dataset import SliceDataset, make_loader, three_channels
 from mscf.data.phantom import make_phantoms
 from mscf.data.store import prepare
 from mscf.training.batch_norm import refresh_statistics
+from mscf.training.distributed import Ranks
 from mscf.training.loop import precision, train_one_epoch
 from mscf.training.settings import TrainSettings
 from mscf.training.start import start_at_log_odds
+from mscf.training.state import RunState
+from mscf.training.stopping import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +45,11 @@ def test_eight_tumour_slices_are_overfitted(eight_slices, tmp_path) -> None:
     start_at_log_odds(model, eight_slices)
     optimizer = Adam(model.parameters(), 5e-4, fused=True)
     loader = make_loader(eight_slices, len(eight_slices), shuffle=False)
+    state = RunState(settings, eight_slices.store, model, optimizer, Ranks())
     before = tumour_dice(model.eval(), eight_slices)
     with precision(settings):
         for _ in range(60):
-            train_one_epoch(model, loader, optimizer)
+            train_one_epoch(model, loader, state, StopRequest())
         batch_statistics = tumour_dice(model.train(), eight_slices)
         lagging = tumour_dice(model.eval(), eight_slices)
         refresh_statistics(model, eight_slices)

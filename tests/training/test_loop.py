@@ -6,44 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
+from small_run import SmallNetwork, settings_for
 from torch import nn
 
-from mscf.errors import CheckpointError, NumericalError, SettingsError
-from mscf.models.context import ContextBlock
+from mscf.errors import CheckpointError, NumericalError, SettingsError, Stopped
 from mscf.training import loop, run_folder, start
 from mscf.training.loop import train
-from mscf.training.settings import TrainSettings
 from mscf.training.start import start_at_log_odds, starting_network
-
-
-class SmallNetwork(nn.Sequential):
-    """A network of the paper's kinds of layers that a test can wait for."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(3, 4, 3, stride=4, padding=1),
-            nn.BatchNorm2d(4),
-            nn.ReLU(),
-            nn.Dropout2d(0.2),
-            nn.Conv2d(4, 64, 3, stride=4, padding=1),
-            ContextBlock(64),
-            nn.ConvTranspose2d(64, 4, 4, stride=4),
-            nn.ConvTranspose2d(4, 4, 4, stride=4),
-            nn.Conv2d(4, 1, 3, padding=1),
-        )
-
-    def heads(self) -> list[nn.Conv2d]:
-        return [self[-1]]
-
-
-@pytest.fixture
-def small(monkeypatch) -> None:
-    monkeypatch.setattr(start, "build", lambda *args, **kwargs: SmallNetwork())
-
-
-def settings_for(tiny_store, out, **changes) -> TrainSettings:
-    defaults = {"epochs": 3, "batch_size": 4, "pretrained": False, "gpus": 0}
-    return TrainSettings(data=tiny_store, out=out, **{**defaults, **changes})
 
 
 def test_a_run_leaves_history_record_weights_and_rows(
@@ -145,18 +115,30 @@ def test_batch_larger_than_the_data_is_an_error(tiny_store, tmp_path) -> None:
 
 @pytest.mark.parametrize("kind", ["float32", "bf16"])
 def test_every_step_of_an_epoch_sees_the_weights_of_the_step_before(
-    kind, tiny_store, tmp_path
+    kind, tiny_store, tmp_path, monkeypatch
 ) -> None:
-    settings = settings_for(tiny_store, tmp_path, precision=kind)
-    network = nn.Conv2d(3, 1, 1)
     seen = []
-    network.register_forward_hook(lambda m, x, y: seen.append(y.detach().float()))
-    batch = torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    with loop.precision(settings):
-        loop.train_one_epoch(network, [batch] * 3, optimizer)
-    assert not torch.equal(seen[1], seen[0])
+
+    def look(layer, images, outputs) -> None:
+        with torch.autocast("cpu", enabled=False):
+            expected = F.conv2d(images[0], layer.weight, layer.bias)
+        torch.testing.assert_close(outputs.float(), expected, rtol=0.02, atol=0.02)
+        seen.append(layer.weight.detach().clone())
+
+    def build(*args, **kwargs) -> nn.Module:
+        network = nn.Sequential(nn.Conv2d(3, 1, 1))
+        network.heads = lambda: [network[0]]
+        network[0].register_forward_hook(look)
+        return network
+
+    monkeypatch.setattr(start, "build", build)
+    settings = settings_for(
+        tiny_store, tmp_path, precision=kind, batch_size=2, learning_rate=0.1, epochs=1
+    )
+    train(settings)
+    assert len(seen) > 5
     assert not torch.equal(seen[2], seen[1])
+    assert not torch.equal(seen[3], seen[2])
 
 
 def test_log_odds_bias_makes_the_untrained_network_expect_the_tumours_share(
@@ -180,15 +162,16 @@ def test_the_starting_network_is_the_one_that_takes_the_first_step(
 ) -> None:
     seen = {}
 
-    def look(training, model, *_) -> None:
-        seen.update({n: t.clone() for n, t in model.state_dict().items()}, of=training)
+    def look(training, state, _stop) -> None:
+        weights = state.model.state_dict()
+        seen.update({n: t.clone() for n, t in weights.items()}, of=training)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "fit", look)
     settings = settings_for(
         tiny_store, tmp_path, batch_size=1, log_odds_bias=log_odds_bias, seed=3
     )
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         train(settings)
     again = starting_network(settings, seen.pop("of")).state_dict()
     assert again.keys() == seen.keys()
@@ -268,9 +251,9 @@ def test_there_is_no_commit_outside_a_repository_or_without_git(
 def test_a_run_and_its_summary_name_the_commit(
     small, tiny_store, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("mscf.training.state.commit", lambda: "abc")
+    monkeypatch.setattr("mscf.training.run_folder.commit", lambda: "abc")
     run = train(settings_for(tiny_store, tmp_path, epochs=1))
-    monkeypatch.setattr("mscf.training.state.commit", lambda: "def-dirty")
+    monkeypatch.setattr("mscf.training.run_folder.commit", lambda: "def-dirty")
     resumed = train(settings_for(tiny_store, tmp_path, epochs=2, resume=True))
     assert run.record["commit"] == resumed.record["commit"] == "abc"
     assert resumed.record["resumed"][0]["commit"] == "def-dirty"

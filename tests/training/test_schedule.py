@@ -4,11 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mscf.training.schedule import CUT_AFTER, LOWEST_RATE, STOP_AFTER, Schedule
+from mscf.training.schedule import (
+    LOWEST_RATE,
+    PATIENCE,
+    RULES,
+    STOP_AFTER,
+    Schedule,
+)
 
 
-def run(losses, rate=2e-4):
-    schedule = Schedule(rate)
+def run(losses, rate=2e-4, rule="paper"):
+    schedule = Schedule(rate, rule)
     for loss in losses:
         schedule = schedule.after(loss)
     return schedule
@@ -42,10 +48,32 @@ def test_training_ends_below_the_lowest_rate() -> None:
     assert len(losses) >= 98  # item 21 of the audit: not before epoch 98
 
 
+def test_the_release_halves_every_epoch_from_the_eleventh_without_gain_on() -> None:
+    rates = [run([1.0] * (1 + bad), rule="release").rate for bad in range(20)]
+    assert rates[10] == 2e-4
+    assert rates[11:] == [2e-4 / 2**n for n in range(1, 10)]  # to 3.9e-7 at the 19th
+    ended = run([1.0] * 21, rule="release")  # methods.md 13: stop at the 20th
+    assert ended.end == "learning rate below 5e-07"
+    assert ended.rate == rates[19]
+
+
+def test_the_release_goes_back_to_the_best_weights_at_every_cut() -> None:
+    back = [run([1.0] * (1 + bad), rule="release").back_to_best for bad in range(20)]
+    assert back == [False] * 11 + [True] * 9
+    assert not run([1.0] * 15 + [0.5], rule="release").back_to_best
+    assert not run([1.0] * 15).back_to_best  # nor does the paper ever
+
+
+def test_the_release_ends_after_more_than_twenty_epochs_at_a_high_rate() -> None:
+    assert run([1.0] * 21, rate=0.5, rule="release").end is None
+    assert run([1.0] * 22, rate=0.5, rule="release").end == "no gain in 20 epochs"
+
+
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_never_counts(loss) -> None:
+def test_a_loss_that_is_not_finite_never_counts(loss, rule) -> None:
     with pytest.raises(ValueError, match="finite"):
-        Schedule(2e-4).after(loss)
+        Schedule(2e-4, rule).after(loss)
 
 
 @given(st.lists(st.floats(0, 10), max_size=120))
@@ -59,7 +87,7 @@ def test_state_agrees_with_a_plain_recount(losses) -> None:
         assert schedule.best == best
         assert schedule.since_best == bad
         assert schedule.improved == (bad == 0)
-        cut = bad > 0 and bad % CUT_AFTER == 0 and bad < STOP_AFTER
+        cut = bad > 0 and bad % PATIENCE == 0 and bad < STOP_AFTER
         assert schedule.rate == before.rate / (2 if cut else 1)
         if schedule.end:
             break

@@ -1,0 +1,167 @@
+"""Numbers that are not finite: seen before they reach a weight, and named.
+
+A NaN in one gradient would make Adam's moments and that weight NaN for good, and a
+network of NaN looks like one that finds no tumour. So each step's facts are looked at;
+on a GPU one step later, so that nothing waits for it: there the step itself was masked
+on the device, and weights and moments are still good.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mscf.data.dataset import SliceDataset, Step
+from mscf.errors import DistributedError, MscfError, NumericalError
+from mscf.replacing import replacing
+from mscf.training.state import RunState
+
+LOSS, STOP, SAVE, BAD = range(4)  # places in a vector of facts; BAD and on: a rank each
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A step with its facts on their way to the host."""
+
+    step: Step
+    facts: Tensor  # (3 + world,)
+    loss: Tensor  # this process's own part of it
+    norms: Tensor  # of this process's gradients, one a parameter
+    arrived: torch.cuda.Event | None
+
+
+def gradient_norms(model: nn.Module) -> Tensor:
+    """The norm of every gradient ``(parameters,)``; infinite where its square is."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if not gradients:  # a process without a slice in this step
+        return torch.zeros(1, device=next(model.parameters()).device)
+    # One kernel for all; torch's own clipping uses it, there is no public name.
+    return torch.stack(torch._foreach_norm(gradients))
+
+
+class Watch:
+    """Reads every step's facts as soon as that costs nothing, and moves the state on.
+
+    At once on a CPU, on a GPU when the next step has been sent to it.
+    """
+
+    def __init__(self, state: RunState, slices: SliceDataset) -> None:
+        self.state, self.index = state, slices.index
+        self.wished = False  # to save, or to stop
+        self.stop = False
+        self._late = state.settings.device.type == "cuda"
+        self._waiting: list[Observed] = []
+
+    def facts(self, loss: Tensor, norms: Tensor, stop: bool) -> Tensor:
+        """This process's part ``(3 + world,)``; the sum over the ranks is the whole."""
+        ranks = self.state.ranks
+        facts = torch.zeros(BAD + ranks.world, device=loss.device)
+        facts[LOSS] = loss
+        facts[STOP] = float(stop)
+        facts[SAVE] = float(ranks.first and self.state.save_is_due)
+        bad = ~(torch.isfinite(loss) & torch.isfinite(norms).all())
+        facts[BAD + ranks.rank] = bad.float()
+        return facts
+
+    def look(self, step: Step, loss: Tensor, norms: Tensor, facts: Tensor) -> None:
+        """A step was made; ``facts`` are those of all processes.
+
+        Raises:
+            NumericalError: of a step whose facts are there by now.
+        """
+        arrived = None
+        if self._late:
+            facts = facts.to("cpu", non_blocking=True)
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._waiting.append(Observed(step, facts, loss, norms, arrived))
+        self._read(all_but=1 if self._late else 0)
+
+    def rest(self) -> None:
+        """Reads what still waits; nothing may be saved before."""
+        self._read(all_but=0)
+
+    def _read(self, all_but: int) -> None:
+        while len(self._waiting) > all_but:
+            seen = self._waiting.pop(0)
+            if seen.arrived is not None:
+                seen.arrived.synchronize()
+            loss, stop, save, *bad = seen.facts.tolist()
+            if any(bad):
+                ranks = [rank for rank, flag in enumerate(bad) if flag]
+                raise self._not_finite(seen, ranks)
+            self.state.position = self.state.position.after(seen.step.n_slices, loss)
+            self.stop = self.stop or stop > 0
+            self.wished = self.stop or save > 0
+
+    def _not_finite(self, seen: Observed, bad: list[int]) -> MscfError:
+        """The error of a step, with ``failure.json`` of a process where it arose."""
+        settings, rank = self.state.settings, self.state.ranks.rank
+        where = f"epoch {self.state.position.epoch}, step {seen.step.number}"
+        if rank not in bad:
+            return DistributedError(
+                f"rank {bad[0]}", f"its numbers must be finite in {where}",
+                "NaN or infinity", "rank-failed", "see the line of that rank",
+            )  # fmt: skip
+        names = [n for n, p in self.state.model.named_parameters()]
+        finite = torch.isfinite(seen.norms).tolist()
+        wrong = [n for n, good in zip(names, finite, strict=False) if not good][:3]
+        keys = [key for part in seen.step.parts.values() for key in part]
+        slices = [slice_name(self.index, key) for key in keys]
+        loss, rate = float(seen.loss), self.state.schedule.rate
+        failure = {
+            "epoch": self.state.position.epoch,
+            "step": seen.step.number,
+            "rank": rank,
+            "slices": slices,
+            "loss": repr(loss),
+            "gradient_norm": repr(float(seen.norms.norm())),
+            "parameters": wrong,
+            "learning_rate": rate,
+        }
+        with replacing(settings.out / "failure.json") as file:
+            json.dump(failure, file, indent=2)
+            file.write("\n")
+        on = f"on {', '.join(slices)}"
+        advice = f"choose a rate below {rate:g}; --finetune-from keeps the last weights"
+        if math.isfinite(loss):
+            return NumericalError(
+                settings.out, f"the gradients of {where} must be finite",
+                f"NaN or infinity in {', '.join(wrong)} {on}", "gradient-finite",
+                advice,
+            )  # fmt: skip
+        return NumericalError(
+            settings.out, f"the loss of {where} must be finite", f"{loss} {on}",
+            "loss-finite", advice,
+        )  # fmt: skip
+
+
+def slice_name(index: pd.DataFrame, key: int | tuple[int, int]) -> str:
+    """Case and slice of a key of `SliceDataset`."""
+    entry = index.iloc[key[1] if isinstance(key, tuple) else key]
+    return f"{entry['case']}:{entry['slice']}"
+
+
+def check_statistics(model: nn.Module, folder: Path, epoch: int) -> None:
+    """Running means and variances, which no gradient shows, must be finite.
+
+    Raises:
+        NumericalError: names the first module.
+    """
+    bad = [
+        name
+        for name, buffer in model.named_buffers()
+        if buffer.is_floating_point() and not torch.isfinite(buffer).all()
+    ]
+    if bad:
+        raise NumericalError(
+            folder, f"the running statistics after epoch {epoch} must be finite",
+            f"NaN or infinity in {bad[0]}", "statistics-finite",
+            "choose a lower rate; --finetune-from keeps the last weights",
+        )  # fmt: skip

@@ -1,0 +1,117 @@
+"""What a step needs in memory, told before the first one, and when it did not fit."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mscf.errors import Finding, MemoryLimitError
+from mscf.models.cost import parameters
+from mscf.training.settings import TrainSettings
+
+FULL = 0.9  # of what is free; above it there is a warning
+CGROUP = Path("/sys/fs/cgroup")  # of a container on Linux
+
+
+def step_memory(model: nn.Module, image: Tensor, slices: int) -> int:
+    """Bytes that a step of ``slices`` takes: an estimate, from one slice.
+
+    Weights, gradients and two moments, and what one forward pass of ``image``
+    ``(1, 3, H, W)`` keeps for the backward pass, times the slices. What single layers
+    need on the way is not in it.
+    """
+    statistics = {name: b.clone() for name, b in model.named_buffers()}
+    kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(image)
+    with torch.no_grad():  # the pass moved the running statistics
+        for name, buffer in model.named_buffers():
+            buffer.copy_(statistics[name])
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in kept}
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    each_slice = sum(s.nbytes() for at, s in storages.items() if at not in weights)
+    return 4 * 4 * parameters(model) + slices * each_slice
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes to be had: on the GPU, else in this machine or container; None: unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(x.split()[1]) * 1024 for x in lines if "MemAvailable" in x)
+    except (OSError, StopIteration, ValueError):
+        return None
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        free = min(free, limit - used)
+    return free
+
+
+def room_for(settings: TrainSettings, needed: int) -> Finding | None:
+    """What to say where the estimate is close to what is free, or above it."""
+    free = free_memory(settings.device)
+    beside = 1 if settings.device.type == "cuda" else settings.processes or 1
+    if free is None or needed * beside <= FULL * free:
+        return None
+    return Finding(
+        settings.method,
+        f"a step of {settings.batch_size} slices should fit into free memory",
+        f"about {gib(needed * beside)} needed, {gib(free)} free",
+        "memory",
+        lower(settings),
+    )
+
+
+@contextlib.contextmanager
+def memory_errors(settings: TrainSettings, needed: int) -> Iterator[None]:
+    """Turns "out of memory" into one line that says what to lower.
+
+    Raises:
+        MemoryLimitError: exit code 6. Nothing is tried again behind the user's back.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryLimitError(
+            settings.method,
+            f"a step must fit into memory; its estimate is {gib(needed)}",
+            str(error).partition("\n")[0][:200],
+            "memory",
+            lower(settings),
+        ) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is numpy's, the CPU allocator's or a GPU's way to say so."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "DefaultCPUAllocator" in str(error)
+
+
+def lower(settings: TrainSettings) -> str:
+    """What helps, in the order in which it costs least."""
+    parts = (settings.processes or 1) * settings.accumulate
+    room = settings.batch_size // parts > 1
+    ways = [f"--accumulate {2 * settings.accumulate}"] if room else []
+    ways += ["--precision bf16"] if settings.precision == "float32" else []
+    ways += ["a store of smaller slices"]
+    ways += ["fewer --workers"] if settings.workers else []
+    return f"lower it by {', '.join(ways)}"
+
+
+def gib(n: int) -> str:
+    """Bytes in GiB."""
+    return f"{n / 2**30:.1f} GiB"
