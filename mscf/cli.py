@@ -6,11 +6,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from typer import Option
+from typer import Argument, Option
+from typer.core import TyperCommand
 
 from mscf.errors import Finding, MscfError, Stopped, printable
 from mscf.models import METHODS
@@ -155,6 +157,51 @@ def train(
         f"mean Dice {rows['dice'].mean():.3f} on {len(rows)} slices of "
         f"{rows['patient'].nunique()} patients: {out / 'summary.json'}"
     )
+
+
+class PairsCommand(TyperCommand):
+    """Takes ``-p NAME VALUE`` again and again; typer has no option like papermill's."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Makes one word, ``NAME=VALUE``, of the two that follow a ``-p``."""
+        words, joined = iter(args), []
+        for word in words:
+            joined.append(word)
+            if word in ("-p", "--parameter"):
+                pair = list(islice(words, 2))
+                joined += ["=".join(pair)] if len(pair) == 2 else []
+        return super().parse_args(ctx, joined)
+
+
+@app.command(cls=PairsCommand)
+def notebook(
+    name: Annotated[str, Argument(help="one of notebooks/, such as train")],
+    parameter: Annotated[
+        list[str] | None,
+        Option("--parameter", "-p", metavar="NAME VALUE", help="may be given again"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        Option(
+            "--output",
+            "-o",
+            help="the executed notebook",
+            show_default="in the run's folder, or in runs/notebooks",
+        ),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Run a notebook with parameters: mscf notebook train -p gpus 4."""
+    from mscf.notebook.run import run_notebook
+
+    given = dict(pair.partition("=")[::2] for pair in parameter or [])
+    with one_line_errors(verbose):
+        ending = run_notebook(name, given, output)
+    if verbose and ending.traceback:
+        print(ending.traceback, file=sys.stderr)
+    for line in ending.lines:
+        print(line, file=sys.stderr)
+    raise typer.Exit(ending.exit_code)
 
 
 def run(app: typer.Typer) -> NoReturn:

@@ -1,0 +1,1 @@
+"""Notebooks of ``notebooks/`` as commands: checked, run by papermill, signed."""
