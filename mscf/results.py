@@ -78,7 +78,7 @@ def keep_run(
 
     record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
     record["slices"] = {"training": len(training), "test": len(test)}
-    tables = {method: pd.read_csv(run / "per_slice.csv")}
+    tables = {method: read_rows(run / "per_slice.csv")}
     if beside:
         tables[method + UNTRAINED] = untrained_rows(settings, training, test)
         threshold = fit_threshold(store, training.index["row"].to_numpy())

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
 from mscf.replacing import replacing
 
@@ -52,7 +53,7 @@ def make_split(index: pd.DataFrame, kind: str, seed: int) -> pd.DataFrame:
 
 def write_split(split: pd.DataFrame, folder: Path, kind: str, seed: int) -> None:
     """``split.csv`` and ``split.json``: the manifest of who trains and who tests."""
-    text = split.to_csv(index=False, lineterminator="\n")
+    text = as_csv(split)
     with replacing(folder / "split.csv") as file:
         file.write(text)
     record = {

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from mscf.data.case_slices import answer, sha256_of_slice, slices_of_case
 from mscf.data.cases import Case, are_phantoms, find_cases
 from mscf.data.processes import how_many, in_order
+from mscf.data.spreadsheet import as_named
 from mscf.data.store_writer import ARRAYS, Writer, checksum_of, sources_of, write_record
 from mscf.data.volume import promised_slices
 from mscf.errors import (
@@ -177,9 +178,8 @@ def open_store(folder: Path | str) -> Store:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         whole = record["complete"] is True and record["settings"]["version"] == VERSION
-        index = pd.read_csv(
-            folder / "index.csv", dtype=TYPES, keep_default_na=False
-        ).set_index("row", drop=False)
+        index = pd.read_csv(folder / "index.csv", dtype=TYPES, keep_default_na=False)
+        index = as_named(index, ("case", "patient")).set_index("row", drop=False)
         images, masks = (np.load(folder / name, mmap_mode="r") for name in ARRAYS)
         shape = (record["counts"]["slices"], *[record["settings"]["size"]] * 2)
         whole &= len(index) == shape[0] and images.shape == masks.shape == shape

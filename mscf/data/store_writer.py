@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mscf.data.case_slices import CaseSlices
 from mscf.data.cases import Case
+from mscf.data.spreadsheet import as_csv
 from mscf.data.volume import read_bytes
 from mscf.errors import CheckpointError, InputError, StorageError, cannot_write
 from mscf.replacing import replacing, reserve, sync
@@ -120,7 +121,7 @@ class Writer:
         """Gives the arrays their headers and names; ``store.json`` comes last."""
         index = pd.DataFrame(self.rows)
         index.insert(0, "row", range(len(index)))
-        text = index.to_csv(index=False, lineterminator="\n")
+        text = as_csv(index)
         try:
             for name, part in self.parts.items():
                 with part.open("r+b") as file:
