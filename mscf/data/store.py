@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ from mscf.errors import (
 VERSION = 1
 DAMAGED = (  # what a damaged file makes of json, pandas and numpy
     ValueError, TypeError, KeyError, AttributeError, OverflowError, EOFError,
-    RecursionError,
+    RecursionError, SyntaxError, TokenError,
 )  # fmt: skip
 SLICES = ("tumour", "liver", "all")
 TYPES = {
