@@ -144,7 +144,9 @@ def fuzz(
         try:
             end = "equal" if equal(read()) else "other"
         except MscfError as error:
-            end = "refused" if str(error).count("\n") == 0 else "many lines"
+            lines = [str(finding) for finding in error.findings]
+            end = "refused" if str(error) == "\n".join(lines) else "no finding"
+            end = "several lines" if any("\n" in line for line in lines) else end
         except Exception as error:  # noqa: BLE001  (this is what is looked for)
             end = f"{type(error).__name__}: {error}"[:200]
         if time.process_time() - start > SECONDS:
