@@ -56,8 +56,11 @@ def reserve(file: IO, offset: int, size: int) -> None:
 
 
 def current_umask() -> int:
-    """The process's umask; the only way to read it is to set it."""
-    mask = os.umask(0)
+    """The process's umask; the only way to read it is to set it.
+
+    Meanwhile to the strictest: another thread may make a file just then.
+    """
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
 

@@ -24,7 +24,7 @@ from torch import nn
 from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.data.store import Store, open_store
-from mscf.errors import CheckpointError, SettingsError
+from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, evaluation_mode
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
@@ -78,7 +78,7 @@ def keep_run(
 
     record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
     record["slices"] = {"training": len(training), "test": len(test)}
-    tables = {method: pd.read_csv(run / "per_slice.csv")}
+    tables = {method: read_rows(run / "per_slice.csv")}
     if beside:
         tables[method + UNTRAINED] = untrained_rows(settings, training, test)
         threshold = fit_threshold(store, training.index["row"].to_numpy())
@@ -129,7 +129,23 @@ def read_context(place: Path, methods: Iterable[str]) -> dict[str, pd.DataFrame]
     found = {
         method: sorted(place.glob(f"{method}/*/*/context.csv")) for method in methods
     }
-    return {method: pd.read_csv(paths[0]) for method, paths in found.items() if paths}
+    return {method: read_facts(paths[0]) for method, paths in found.items() if paths}
+
+
+def read_facts(path: Path) -> pd.DataFrame:
+    """A ``context.csv``: a row an epoch, numbers only.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        table = pd.read_csv(path).astype("float64").astype({"epoch": "int64"})
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            path, "must be a table of numbers with an epoch", error, "context-table",
+            "keep the run again",
+        ) from error  # fmt: skip
+    return table
 
 
 def check_finished(run: Path, record: dict) -> TrainSettings:
@@ -141,6 +157,9 @@ def check_finished(run: Path, record: dict) -> TrainSettings:
         )  # fmt: skip
     try:
         settings = TrainSettings(**record["settings"])
+        seen = record["store"]["checksum"], record.get("commit", "")
+        if not all(isinstance(value, str) for value in seen):
+            raise TypeError("checksum and commit must be text")
         return replace(settings, pretrained=record["pretrained"] == "loaded")
     except (KeyError, TypeError) as error:
         raise CheckpointError(
@@ -150,7 +169,7 @@ def check_finished(run: Path, record: dict) -> TrainSettings:
 
 def check_same(store: Store, record: dict) -> None:
     """Refuses data that are no longer those that the run saw."""
-    if record.get("store", {}).get("checksum") != store.checksum:
+    if record["store"]["checksum"] != store.checksum:
         raise CheckpointError(
             store.folder, "must be the store of the run", "another", "store-other"
         )

@@ -91,7 +91,7 @@ def listed_cases(folder: Path) -> list[Case]:
             path, "must be there, dataset.json names it", "no file", "pair-incomplete"
         )
         for path in paths
-        if not path.is_file()
+        if not is_file(path)
     )
     for path in sorted({*volumes_in(folder / "imagesTr")} - {*images}):
         warn(
@@ -108,6 +108,14 @@ def listed_cases(folder: Path) -> list[Case]:
         Case(name, image, label, name)
         for (name, image), label in zip(names.items(), labels, strict=True)
     ]
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; none where its name is too long for one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def are_phantoms(folder: Path) -> bool:

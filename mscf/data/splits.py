@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
 from mscf.replacing import replacing
 
@@ -53,7 +54,7 @@ def make_split(index: pd.DataFrame, kind: str, seed: int) -> pd.DataFrame:
 def write_split(split: pd.DataFrame, folder: Path, kind: str, seed: int) -> None:
     """``split.csv`` and ``split.json``: the manifest of who trains and who tests."""
     with replacing(folder / "split.csv") as file:
-        file.write(as_text(split))
+        file.write(as_csv(split))
     record = {
         "kind": kind, "seed": seed, "folds": FOLDS, "sha256": split_checksum(split),
     }  # fmt: skip
@@ -64,12 +65,7 @@ def write_split(split: pd.DataFrame, folder: Path, kind: str, seed: int) -> None
 
 def split_checksum(split: pd.DataFrame) -> str:
     """SHA-256 of what ``split.csv`` holds."""
-    return hashlib.sha256(as_text(split).encode()).hexdigest()
-
-
-def as_text(split: pd.DataFrame) -> str:
-    """The content of ``split.csv``."""
-    return split.to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(as_csv(split).encode()).hexdigest()
 
 
 def train_and_test_rows(

@@ -8,22 +8,31 @@ the number of processes.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pandas as pd
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mscf.data.case_slices import answer, sha256_of_slice, slices_of_case
 from mscf.data.cases import Case, are_phantoms, find_cases
 from mscf.data.processes import how_many, in_order
-from mscf.data.store_writer import ARRAYS, Writer, checksum_of, sources_of, write_record
+from mscf.data.spreadsheet import as_named
+from mscf.data.store_writer import (
+    ARRAYS,
+    Writer,
+    checksum_of,
+    read_store_record,
+    sources_of,
+    write_record,
+)
 from mscf.data.volume import promised_slices
 from mscf.errors import (
     CheckpointError,
@@ -35,6 +44,10 @@ from mscf.errors import (
 )
 
 VERSION = 1
+DAMAGED = (  # what a damaged file makes of json, pandas and numpy
+    ValueError, TypeError, KeyError, AttributeError, OverflowError, EOFError,
+    RecursionError, SyntaxError, TokenError,
+)  # fmt: skip
 SLICES = ("tumour", "liver", "all")
 TYPES = {
     "row": "int64", "case": "str", "patient": "str", "slice": "int64",
@@ -175,16 +188,16 @@ def open_store(folder: Path | str) -> Store:
             "make one with data_scripts/prepare.py IN STORE",
         )  # fmt: skip
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_store_record(path)
         whole = record["complete"] is True and record["settings"]["version"] == VERSION
-        index = pd.read_csv(
-            folder / "index.csv", dtype=TYPES, keep_default_na=False
-        ).set_index("row", drop=False)
-        images, masks = (np.load(folder / name, mmap_mode="r") for name in ARRAYS)
+        index = pd.read_csv(folder / "index.csv", dtype=TYPES, keep_default_na=False)
+        index = as_named(index, ("case", "patient")).set_index("row", drop=False)
+        # Not np.load: it opens archives and, asked to, pickles too.
+        images, masks = (open_memmap(folder / name, mode="r") for name in ARRAYS)
         shape = (record["counts"]["slices"], *[record["settings"]["size"]] * 2)
         whole &= len(index) == shape[0] and images.shape == masks.shape == shape
         whole &= (images.dtype, masks.dtype) == tuple(ARRAYS.values())
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (*DAMAGED, OSError) as error:
         raise CheckpointError(
             folder, "must be a whole store", f"{type(error).__name__}: {error}",
             "store-damaged", "delete it and prepare again",

@@ -8,10 +8,13 @@ said beside the table.
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import getitem
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +24,11 @@ from mscf.evaluation.tables import read_rows
 
 RUN = ["fold", "seed"]
 SLICE = ["patient", "case", "slice"]
+NEEDED = {  # of run.json, and as what
+    ("settings", "method"): str, ("settings", "fold"): int, ("settings", "seed"): int,
+    ("slices", "test"): int, ("store", "checksum"): str,
+    ("epochs_done",): float, ("seconds",): float, ("machine", "device"): str,
+}  # fmt: skip
 NO_RECIPE = {"method", "seed", "fold", "out", "data", "split", "gpus", "workers",
              "resume"}  # fmt: skip
 
@@ -173,17 +181,31 @@ def read_record(path: Path) -> dict | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        needed = [record["settings"][key] for key in ("method", "fold", "seed")]
-        needed += [record["slices"]["test"], record["store"]["checksum"]]
         status = record["status"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        found = [(*keys, functools.reduce(getitem, keys, record)) for keys in NEEDED]
+        wrong = [one for one in found if not of_kind(one[-1], NEEDED[one[:-1]])]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
             path, "must be the record of a kept run", repr(error), "run-half",
             "keep the run again",
         ) from error  # fmt: skip
     if status != "finished":
         raise InputError(path, "must be of a finished run", status, "run-half")
+    if wrong:
+        *keys, value = wrong[0]
+        raise InputError(
+            path, f"{' '.join(keys)} must be of its kind", repr(value)[:40],
+            "run-half", "keep the run again",
+        )  # fmt: skip
     return record
+
+
+def of_kind(value: object, kind: type) -> bool:
+    """Whether a value of JSON is of this kind; a whole number is a float too."""
+    if kind is float:
+        number = type(value) is int or (type(value) is float and math.isfinite(value))
+        return number and abs(value) < 1e300
+    return type(value) is kind
 
 
 # All runs together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 import pandas as pd
 
@@ -15,12 +16,12 @@ ENOUGH_PATIENTS = 20  # below, a bootstrap over patients covers too little
 def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
     """Data, split, runs, slices and patients of a table, and which methods lack."""
     shared = runs.shared()
-    data, split = runs.place.parts[-2:]
+    data, split = map(as_text, runs.place.parts[-2:])
     which = shared[RUN].drop_duplicates().sort_values(RUN)
     folds = listed(sorted(which["fold"].unique()))
     seeds = listed(sorted(which["seed"].unique()))
     n_slices = len(shared.drop_duplicates(["case", "slice"]))
-    there = listed([titles.get(key, key) for key in runs.methods])
+    there = as_text(listed([titles.get(key, key) for key in runs.methods]))
     text = (
         f"**{data}**, split by {split}, fold {folds}, seed {seeds}: {n_slices} test "
         f"slices with tumour of {shared['patient'].nunique()} patients, "
@@ -32,7 +33,7 @@ def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
         )
     if not runs.missing:
         return text + " No method is missing."
-    lacking = listed([titles.get(key, key) for key in runs.missing])
+    lacking = as_text(listed([titles.get(key, key) for key in runs.missing]))
     total = len(runs.methods) + len(runs.missing)
     return f"{text} **Not run: {lacking}** ({len(runs.missing)} of {total})."
 
@@ -52,7 +53,9 @@ def notes(runs: Runs) -> str:
     if not runs.statements:
         return "Nothing about these runs makes them hard to compare."
     return "\n".join(
-        f"- {s.file}: {s.must}, found {s.found}" + (f"; {s.todo}." if s.todo else ".")
+        as_text(
+            f"- {s.file}: {s.must}, found {s.found}{f'; {s.todo}' if s.todo else ''}."
+        )
         for s in runs.statements
     )
 
@@ -97,6 +100,11 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
             "than they promise."
         )
     return text
+
+
+def as_text(text: str) -> str:
+    """The text as a page shows it as it is: names of folders may hold markup."""
+    return escape(text, quote=False)
 
 
 def listed(words: Sequence[object]) -> str:

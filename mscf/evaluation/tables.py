@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mscf.data.spreadsheet import as_csv, as_named
 from mscf.errors import Finding, InputError, warn
 from mscf.evaluation.metrics import (
     HAUSDORFF,
@@ -44,6 +45,7 @@ TYPES = {
     **dict.fromkeys((f"{name}_mm" for name in DISTANCES), "float64"),
 }
 FLOATS = [name for name, kind in TYPES.items() if kind == "float64"]
+TEXTS = [name for name, kind in TYPES.items() if kind == "str"]
 OPTIONAL = {*SURFACE, *(f"{name}_mm" for name in DISTANCES)}
 SUMMARY = ("dice", "hd_diagonal", "jaccard", "precision", "recall", "specificity",
            "f1", "f1_mean", "hd", "hd_farthest", *SURFACE)  # fmt: skip
@@ -110,10 +112,11 @@ def read_rows(path: Path) -> pd.DataFrame:
         InputError: missing, not such a table, or a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()  # not read_text: it changes line ends
         # As text first: a case may be named NA, and pandas' own reading of floats is
         # not exact in every version.
         rows = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)
+        rows = as_named(rows, TEXTS)
         for name in rows.columns.intersection(FLOATS):
             rows[name] = [float(cell) if cell else np.nan for cell in rows[name]]
     except (OSError, ValueError) as error:
@@ -126,11 +129,6 @@ def read_rows(path: Path) -> pd.DataFrame:
             path, "must end with a whole line", repr(text[-20:]), "rows-cut"
         )
     return in_order(rows, path)
-
-
-def as_csv(table: pd.DataFrame) -> str:
-    """Commas, and floats in Python's shortest form that reads back the same."""
-    return table.to_csv(index=False, lineterminator="\n")
 
 
 # summary.csv, summary.json

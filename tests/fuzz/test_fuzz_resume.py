@@ -1,0 +1,143 @@
+"""A run that is gone on with from damaged files: it ends the same, or is refused."""
+
+import json
+import random
+
+import pytest
+from mutating import damaged, edit_json, fuzz
+from torch import nn
+
+from mscf.checkpoint import read_checkpoint, write_checkpoint
+from mscf.errors import MscfError, SettingsError
+from mscf.training import start
+from mscf.training.loop import train
+from mscf.training.notebook import as_window
+from mscf.training.settings import TrainSettings
+
+
+class OneLayer(nn.Conv2d):
+    def __init__(self) -> None:
+        super().__init__(3, 1, 1)
+
+    def heads(self):
+        return [self]
+
+
+@pytest.fixture
+def run(tiny_store, tmp_path, monkeypatch):
+    """A finished run, to be gone on with."""
+    monkeypatch.setattr(start, "build", lambda *_, **__: OneLayer())
+    settings = {
+        "data": tiny_store, "out": tmp_path / "run", "epochs": 1, "batch_size": 8,
+        "pretrained": False, "gpus": 0,
+    }  # fmt: skip
+    done = train(TrainSettings(**settings))
+    return done, lambda: train(TrainSettings(**settings, resume=True))
+
+
+def same_rows(done):
+    return lambda again: again.rows.equals(done.rows)
+
+
+@pytest.mark.xfail(strict=True, reason="run_folder.read_record: RecursionError")
+def test_a_damaged_record_ends_the_run_the_same_or_is_refused(run) -> None:
+    done, resume = run
+    path = done.folder / "run.json"
+    damage = lambda content, seed: edit_json(content, random.Random(seed))  # noqa: E731
+    fuzz(path, damage, range(40), resume, same_rows(done))
+
+
+@pytest.mark.xfail(strict=True, reason="state._resume: run.json of other kinds")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("settings", []), ("store", []), ("store", "a"), ("seconds", "x"),
+     ("resumed", 1)],
+)  # fmt: skip
+def test_a_record_with_a_value_of_another_kind_is_refused(key, value, run) -> None:
+    done, resume = run
+    path = done.folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(MscfError):
+        resume()
+
+
+@pytest.mark.xfail(strict=True, reason="history.cut, .read: raw errors")
+def test_a_damaged_history_ends_the_run_the_same_or_is_refused(run) -> None:
+    done, resume = run
+    path = done.folder / "history.csv"
+    damage = lambda content, seed: damaged(content, path, seed)  # noqa: E731
+    fuzz(path, damage, range(20), resume, same_rows(done))
+
+
+@pytest.mark.parametrize("name", ["per_slice.csv", "split.csv", "summary.json"])
+def test_what_a_run_writes_anew_cannot_mislead_it(name, run) -> None:
+    done, resume = run
+    (done.folder / name).write_bytes(b"\xff damaged")
+    assert resume().rows.equals(done.rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("last.ckpt", "epoch"), ("last.ckpt", "schedule"), ("best.ckpt", "epoch")],
+)
+@pytest.mark.parametrize("value", [None, "text", [], {"a": 1}, -5])
+@pytest.mark.xfail(strict=True, reason="state: the checkpoint's record is believed")
+def test_a_checkpoint_without_its_place_in_the_run_is_refused(
+    name, key, value, run
+) -> None:
+    done, resume = run
+    path = done.folder / name
+    tensors, record = read_checkpoint(path)
+    if value is None:
+        del record[key]
+    else:
+        record[key] = value
+    write_checkpoint(path, tensors, record)
+    with pytest.raises(MscfError):
+        resume()
+
+
+@pytest.mark.xfail(strict=True, reason="state.restore_optimizer: names are believed")
+def test_a_checkpoint_without_adams_moments_is_refused(run) -> None:
+    done, resume = run
+    path = done.folder / "last.ckpt"
+    tensors, record = read_checkpoint(path)
+    kept = {n: t for n, t in tensors.items() if "exp_avg_sq" not in n}
+    write_checkpoint(path, kept, record)
+    with pytest.raises(MscfError):
+        resume()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="state._resume: method, size, store not looked at"
+)
+@pytest.mark.parametrize(
+    ("key", "value"), [("method", "unet"), ("image_size", 448), ("store", "f" * 64)]
+)
+def test_a_state_of_another_run_in_this_folder_is_refused(key, value, run) -> None:
+    done, resume = run
+    path = done.folder / "last.ckpt"
+    tensors, record = read_checkpoint(path)
+    write_checkpoint(path, tensors, record | {key: value})
+    with pytest.raises(MscfError):
+        resume()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('x')", "open('x', 'w')", "(1).__class__", "",
+        "(1, 2, 3)", "{}", "(" * 5000, "(1, '\x00')",
+    ],
+)  # fmt: skip
+def test_a_parameter_that_holds_code_stays_text(text, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError):
+        as_window(text)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.xfail(strict=True, reason="notebook.as_window: MemoryError")
+def test_a_parameter_that_is_too_deep_is_refused() -> None:
+    with pytest.raises(SettingsError):
+        as_window("-" * 200_000 + "1")
