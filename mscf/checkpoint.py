@@ -77,6 +77,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
         text, expected = metadata["record"], metadata["sha256"]
         tensors = load(content)
         record = json.loads(text)
+        if not isinstance(record, dict):
+            raise TypeError("no object")
         found = digest(text, tensors)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         foreign = [kind for kind, begin in FOREIGN.items() if content.startswith(begin)]
@@ -96,12 +98,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
             ANEW,
         )
     if record.get("format") != FORMAT or record.get("format_version") not in READ:
-        writer = record.get("versions", {}).get("mscf", "?")
         raise CheckpointError(
             path,
             f"must be {FORMAT} version {VERSION} or older",
-            f"{record.get('format')} version {record.get('format_version')} by mscf "
-            f"{writer}, this is {version('mscf')}",
+            f"{record.get('format')} version {record.get('format_version')}, and this "
+            f"is mscf {version('mscf')}",
             "checkpoint-version",
             "use the mscf that wrote it",
         )

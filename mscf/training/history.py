@@ -12,8 +12,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from mscf.errors import CheckpointError, StorageError
 
 HISTORY = ("epoch", "loss", "learning_rate")
@@ -70,10 +68,6 @@ class GrowingTable:
                 file.truncate(size)
                 os.fsync(file.fileno())
         return behind
-
-    def read(self) -> pd.DataFrame:
-        """The table so far."""
-        return pd.read_csv(self.path)
 
     @property
     def there(self) -> bool:

@@ -63,7 +63,7 @@ def as_window(text: str) -> tuple:
     try:
         low, high = ast.literal_eval(text)
         return float(low), float(high)
-    except (ValueError, TypeError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise SettingsError(
             "window", "must be two HU, low and high", text, "window"
         ) from error

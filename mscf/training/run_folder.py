@@ -26,6 +26,7 @@ from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet
 
 IMAGENET = {True: "loaded", False: "not loaded", None: "none to load"}
+KINDS = {"settings": dict, "store": dict, "seconds": (int, float), "resumed": list}
 PACKAGES = ("mscf", "torch", "torchvision", "numpy", "scipy", "pandas", "nibabel")
 
 
@@ -90,7 +91,7 @@ def read_record(path: Path) -> dict:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             path, "must be the record of a run", type(error).__name__, "run-record"
         ) from error
@@ -98,6 +99,12 @@ def read_record(path: Path) -> dict:
         raise CheckpointError(
             path, "must be the record of a run", type(content).__name__, "run-record"
         )
+    for name, kind in KINDS.items():
+        if name in content and not isinstance(content[name], kind):
+            raise CheckpointError(
+                path, f"its {name} must be of the kind that a run writes",
+                type(content[name]).__name__, "run-record",
+            )  # fmt: skip
     return content
 
 

@@ -35,7 +35,7 @@ from mscf.training.run_folder import (
     versions,
 )
 from mscf.training.schedule import Schedule
-from mscf.training.settings import TrainSettings, differing
+from mscf.training.settings import TrainSettings, differing, is_whole
 from mscf.training.snapshot import Position, as_state, restore, snapshot
 from mscf.training.start import start_findings
 from mscf.training.watch import CONTEXT, has_context
@@ -202,7 +202,12 @@ class RunState:
         """Weights into the model; the epoch that they are of."""
         weights, header = read_checkpoint(path)
         load_weights(self.model, weights, path)
-        return header["epoch"]
+        epoch = header.get("epoch")
+        if not is_whole(epoch) or epoch < 0:
+            raise CheckpointError(
+                path, "must say its epoch", repr(epoch), "checkpoint-state"
+            )
+        return epoch
 
     def _write_last(self) -> None:
         self._saved = time.monotonic()
@@ -246,14 +251,21 @@ class RunState:
         self._check_same(content)
         tensors, header = read_checkpoint(self.last_file)
         self._check_header(header)
-        inexact = self._check_exact(header, content)
         state = header["state"]
-        for table in self.tables:
-            table.check(state["tables"][table.path.name])
-        self._check_best(state)
+        try:
+            inexact = self._check_exact(header, content)
+            position = Position(**state["position"])
+            schedule = Schedule(**state["schedule"])
+            for table in self.tables:
+                table.check(state["tables"][table.path.name])
+            self._check_best(state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                self.last_file, "its record must be one that a run writes", repr(error),
+                "checkpoint-state", "take its weights along with --finetune-from",
+            ) from error  # fmt: skip
         restore(tensors, self.model, self.optimizer, self.last_file)
-        self.position = Position(**state["position"])
-        self.schedule = Schedule(**state["schedule"])
+        self.position, self.schedule = position, schedule
         self.best = state["best"]
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate
@@ -300,11 +312,10 @@ class RunState:
                     header.get(name), "checkpoint-run",
                     "take its weights alone with --finetune-from",
                 )  # fmt: skip
-        if "state" not in header:
+        if not isinstance(header.get("state"), dict):
             raise CheckpointError(
-                self.last_file, "must hold the state of a run",
-                f"written by mscf {header['versions'].get('mscf')}",
-                "checkpoint-version", "take its weights alone with --finetune-from",
+                self.last_file, "must hold the state of a run", "weights alone",
+                "checkpoint-state", "take them along with --finetune-from",
             )  # fmt: skip
 
     def _check_exact(self, header: dict, content: dict) -> list[str]:
