@@ -35,14 +35,14 @@ def kept_runs(split):
 
 
 def options(settings):
-    """Settings of a profile as options of `mscf train`."""
+    """Settings of a profile as options of a command."""
     words = []
     for name, value in settings.items():
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         else:
-            words.append(f"--{name} {value}")
-    return " ".join(words)
+            words += [f"--{name}", str(value)]
+    return words
 
 
 wildcard_constraints:
@@ -67,16 +67,19 @@ rule store:
         touch(f"{RUNS}/store.ready"),
     params:
         make=(
-            "{} {}/make_phantoms.py {} {} && ".format(
-                PYTHON, SCRIPTS, config["cases"], options(config["phantoms"])
-            )
+            [
+                PYTHON,
+                f"{SCRIPTS}/make_phantoms.py",
+                config["cases"],
+                *options(config["phantoms"]),
+            ]
             if "phantoms" in config
-            else ""
+            else ["true"]
         ),
     threads: workflow.cores
     shell:
-        "{params.make} {PYTHON} {SCRIPTS}/prepare.py {config[cases]} {STORE} "
-        "--size {config[size]}"
+        "{params.make:q} && {PYTHON:q} {SCRIPTS:q}/prepare.py {config[cases]:q} "
+        "{STORE:q} --size {config[size]:q}"
 
 
 rule train:
@@ -90,11 +93,12 @@ rule train:
         run=f"{RUNS}/{RUN}",
     threads: config.get("threads", workflow.cores)
     shell:
-        "{PYTHON} -m mscf train --data {STORE} --out {params.run} "
-        "--method {wildcards.method} --split {wildcards.split} "
-        "--fold {wildcards.fold} --seed {wildcards.seed} {params.options} --resume && "
-        "{PYTHON} {SCRIPTS}/keep_run.py {params.run} "
-        "{config[results]} --no-beside --examples {params.examples}"
+        "{PYTHON:q} -m mscf train --data {STORE:q} --out {params.run:q} "
+        "--method {wildcards.method:q} --split {wildcards.split:q} "
+        "--fold {wildcards.fold:q} --seed {wildcards.seed:q} "
+        "{params.options:q} --resume && "
+        "{PYTHON:q} {SCRIPTS:q}/keep_run.py {params.run:q} "
+        "{config[results]:q} --no-beside --examples {params.examples:q}"
 
 
 rule tables:
@@ -103,4 +107,4 @@ rule tables:
     output:
         f"{RESULTS}/{{split}}/summary.csv",
     shell:
-        "{PYTHON} {SCRIPTS}/make_tables.py {RESULTS}/{wildcards.split}"
+        "{PYTHON:q} {SCRIPTS:q}/make_tables.py {RESULTS:q}/{wildcards.split:q}"

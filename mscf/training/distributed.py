@@ -100,7 +100,7 @@ class Ranks:
                     "start all of them with the same command, code and data",
                 )  # fmt: skip
 
-    def arrived(self, step: int) -> None:
+    def arrived(self, where: str) -> None:
         """Notes for the others how far this process is; ends it without its parent."""
         if self.world == 1:
             return
@@ -110,7 +110,7 @@ class Ranks:
                 "it is gone", "launcher-gone", "start again with --resume",
             )  # fmt: skip
         with contextlib.suppress(RuntimeError):  # the next sum will name the loss
-            self._store.set(f"step-{self.rank}", str(step))
+            self._store.set(f"step-{self.rank}", where)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -128,20 +128,21 @@ class Ranks:
             ) from error
 
     def _who(self, late: bool) -> str:
-        """The processes that are behind this one, with their last step."""
-        steps = self._steps() if late else {}
-        mine = steps.get(self.rank, 0)
-        behind = [r for r, step in steps.items() if step < mine]
-        if not behind:
+        """The processes that do not say that they wait too, with their last step."""
+        if not late:
             return "another process"
-        return ", ".join(f"rank {r} since step {steps[r]}" for r in behind)
+        self._store.set(f"waits-{self.rank}", "")
+        silent = [r for r in range(self.world) if self._noted(f"waits-{r}") is None]
+        names = [f"rank {r} since step {self._noted(f'step-{r}')}" for r in silent]
+        return ", ".join(names) or "another process"
 
-    def _steps(self) -> dict[int, int]:
+    def _noted(self, key: str) -> str | None:
+        """What a process has noted; None where it did not."""
         try:
-            self._store.set_timeout(timedelta(seconds=2))
-            return {r: int(self._store.get(f"step-{r}")) for r in range(self.world)}
-        except (RuntimeError, ValueError):
-            return {}
+            self._store.wait([key], timedelta(seconds=2))
+            return self._store.get(key).decode()
+        except RuntimeError:
+            return None
 
 
 def launched() -> bool:

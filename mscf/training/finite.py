@@ -38,9 +38,10 @@ class Observed:
 
 def gradient_norms(model: nn.Module) -> Tensor:
     """The norm of every gradient ``(parameters,)``; infinite where its square is."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if not gradients:  # a process without a slice in this step
-        return torch.zeros(1, device=next(model.parameters()).device)
+    gradients = [
+        p.new_zeros(()) if p.grad is None else p.grad.detach()
+        for p in model.parameters()
+    ]
     # One kernel for all; torch's own clipping uses it, there is no public name.
     return torch.stack(torch._foreach_norm(gradients))
 
@@ -111,7 +112,7 @@ class Watch:
             )  # fmt: skip
         names = [n for n, p in self.state.model.named_parameters()]
         finite = torch.isfinite(seen.norms).tolist()
-        wrong = [n for n, good in zip(names, finite, strict=False) if not good][:3]
+        wrong = [n for n, good in zip(names, finite, strict=True) if not good][:3]
         keys = [key for part in seen.step.parts.values() for key in part]
         slices = [slice_name(self.index, key) for key in keys]
         loss, rate = float(seen.loss), self.state.schedule.rate

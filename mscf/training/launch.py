@@ -19,6 +19,7 @@ from pathlib import Path
 from mscf.data.processes import cores
 from mscf.errors import DistributedError, MscfError, Stopped
 from mscf.training.distributed import LAUNCHED, die_with_parent
+from mscf.training.log import say
 from mscf.training.settings import TrainSettings
 
 ENDED = "ranks.json"  # what torchrun says of processes that failed: rank to exit code
@@ -51,7 +52,7 @@ def launch(settings: TrainSettings) -> None:
     )
     try:
         for line in child.stdout or ():
-            print(line, end="", flush=True)
+            say(line.rstrip("\n"))
         child.wait()
     finally:
         end(child)
@@ -115,7 +116,8 @@ def cause(out: Path, code: int) -> MscfError:
         with contextlib.suppress(ValueError):
             left[int(file.stem.removeprefix("rank-"))] = json.loads(file.read_text())
     own = {r: c for r, c in left.items() if c["check"] not in SECONDARY}
-    for rank, what in own.items():
+    late = {r: c for r, c in left.items() if c["check"] == "rank-hangs"}
+    for rank, what in (own or late).items():
         return again(rank, what)
     for rank, status in ended(out).items():
         if status < 0 and rank not in left:

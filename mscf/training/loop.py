@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
@@ -65,6 +65,7 @@ def train(settings: TrainSettings) -> Run:
     settings = settings.resolved()
     with stop_requests(settings.out) as stop:
         if settings.processes > 1 and not joined_processes():
+            split_slices(settings, open_store(settings.data))  # before any is started
             launch(settings)
         else:
             with joined(settings) as ranks:
@@ -83,6 +84,8 @@ def train_here(settings: TrainSettings, ranks: Ranks, stop: StopRequest) -> None
     with claimed(settings.out) if ranks.first else contextlib.nullcontext():
         use_deterministic(settings)
         model = starting_network(settings, training)
+        if settings.sync_batch_norm:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model.to(settings.device, memory_format=torch.channels_last)
         optimizer = Adam(model.parameters(), settings.learning_rate, fused=True)
         state = RunState.open(settings, store, model, optimizer, ranks)
@@ -103,7 +106,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         own=range(ranks.rank * parts, (ranks.rank + 1) * parts),
     )  # fmt: skip
     images = first_images(training, settings)
-    with precision(settings):
+    with precision(settings), memory_errors(settings):
         needed = step_memory(model, images[:1], settings.slices_a_pass)
     if tight := room_for(settings, needed):
         state.log.warn(tight)
@@ -148,7 +151,7 @@ def train_one_epoch(
             n_own += len(keys)
         norms = gradient_norms(state.model)
         facts = watch.facts(loss, norms, stop.asked)
-        ranks.arrived(step.number)
+        ranks.arrived(f"{state.position.epoch}:{step.number}")
         ranks.add_up(state.model, n_own / step.n_slices, facts)
         optimizer.found_inf = facts[BAD:].sum().clamp(max=1)  # 1: nothing changes
         optimizer.step()

@@ -13,6 +13,7 @@ from mscf.errors import Finding, MemoryLimitError
 from mscf.models.cost import parameters
 from mscf.training.settings import TrainSettings
 
+FLOAT32 = 4  # bytes
 FULL = 0.9  # of what is free; above it there is a warning
 CGROUP = Path("/sys/fs/cgroup")  # of a container on Linux
 
@@ -39,7 +40,7 @@ def step_memory(model: nn.Module, image: Tensor, slices: int) -> int:
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in kept}
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     each_slice = sum(s.nbytes() for at, s in storages.items() if at not in weights)
-    return 4 * 4 * parameters(model) + slices * each_slice
+    return 4 * FLOAT32 * parameters(model) + slices * each_slice
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -74,7 +75,7 @@ def room_for(settings: TrainSettings, needed: int) -> Finding | None:
 
 
 @contextlib.contextmanager
-def memory_errors(settings: TrainSettings, needed: int) -> Iterator[None]:
+def memory_errors(settings: TrainSettings, needed: int = 0) -> Iterator[None]:
     """Turns "out of memory" into one line that says what to lower.
 
     Raises:
@@ -85,9 +86,10 @@ def memory_errors(settings: TrainSettings, needed: int) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
+        estimate = f"its estimate is {gib(needed)}" if needed else "one slice does not"
         raise MemoryLimitError(
             settings.method,
-            f"a step must fit into memory; its estimate is {gib(needed)}",
+            f"a step must fit into memory; {estimate}",
             str(error).partition("\n")[0][:200],
             "memory",
             lower(settings),

@@ -32,4 +32,4 @@ def use_deterministic(settings: TrainSettings) -> None:
     """
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(settings.deterministic)
+        torch.use_deterministic_algorithms(True)

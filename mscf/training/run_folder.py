@@ -22,11 +22,17 @@ from mscf.data.processes import cores
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, StorageError
 from mscf.replacing import replacing
-from mscf.training.settings import TrainSettings
+from mscf.training.settings import LAST_BITS, TrainSettings
 from mscf.training.start import has_imagenet
 
 IMAGENET = {True: "loaded", False: "not loaded", None: "none to load"}
-KINDS = {"settings": dict, "store": dict, "seconds": (int, float), "resumed": list}
+KINDS = {
+    "settings": dict,
+    "store": dict,
+    "seconds": (int, float),
+    "resumed": list,
+    "inexact": list,
+}
 PACKAGES = ("mscf", "torch", "torchvision", "numpy", "scipy", "pandas", "nibabel")
 
 
@@ -127,12 +133,12 @@ def versions() -> dict[str, str]:
 
 def exactly(settings: TrainSettings) -> dict:
     """What must be the same for a resumed run to give the same bits."""
-    there = machine(settings.device)
+    there, given = machine(settings.device), settings.recorded()
     return {
         "torch": version("torch"),
         "device": there["device"],
         "threads": there["threads"],
-        "processes": settings.processes,
+        **{name: given[name] for name in sorted(LAST_BITS)},
     }
 
 

@@ -316,17 +316,22 @@ FREE = {
 }  # fmt: skip
 
 
+LAST_BITS = {
+    "gpus", "processes", "accumulate", "compile", "sync_batch_norm", "deterministic",
+}  # fmt: skip
+
+
 def differing(settings: TrainSettings, recorded: dict) -> dict[str, tuple]:
     """Settings that would make a resumed run another run: name to (new, recorded).
 
     ``epochs`` may grow, a run may move to another folder, the others of ``FREE``
-    change no number of a run that has begun.
+    change no number of a run that has begun. Those of ``LAST_BITS`` change the last
+    bits; whether they may is asked elsewhere (``allow_inexact``).
     """
-    now = settings.recorded()
     return {
-        f.name: (now[f.name], recorded.get(f.name))
-        for f in fields(settings)
-        if f.name not in FREE and as_json(now[f.name]) != recorded.get(f.name)
+        name: (value, recorded.get(name))
+        for name, value in settings.recorded().items()
+        if name not in FREE | LAST_BITS and as_json(value) != recorded.get(name)
     }
 
 

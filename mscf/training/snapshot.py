@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -109,8 +109,3 @@ def partly(expected: dict[str, torch.Size], moments: dict[str, Tensor]) -> list[
         for name in expected
         if name not in moments and name.rpartition(".")[0] in there
     ]
-
-
-def as_state(position: Position, schedule: object) -> dict:
-    """Both as JSON values; floats come back with the same bits."""
-    return {"position": asdict(position), "schedule": asdict(schedule)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +36,7 @@ from mscf.training.run_folder import (
 )
 from mscf.training.schedule import Schedule
 from mscf.training.settings import TrainSettings, differing, is_whole
-from mscf.training.snapshot import Position, as_state, restore, snapshot
+from mscf.training.snapshot import Position, restore, snapshot
 from mscf.training.start import start_findings
 from mscf.training.watch import CONTEXT, has_context
 
@@ -213,7 +213,9 @@ class RunState:
         self._saved = time.monotonic()
         if not self.ranks.first:
             return
-        state = as_state(self.position, self.schedule) | {
+        state = {  # floats come back from JSON with the same bits
+            "position": asdict(self.position),
+            "schedule": asdict(self.schedule),
             "best": self.best,
             "tables": {table.path.name: table.mark() for table in self.tables},
         }
@@ -224,6 +226,7 @@ class RunState:
     def _begin(self) -> None:
         settings = self.settings
         self._remove_parts()
+        (settings.out / "failure.json").unlink(missing_ok=True)  # of another try
         if self.tables[0].there:
             self.log.warn(
                 Finding(
@@ -253,9 +256,19 @@ class RunState:
         self._check_header(header)
         state = header["state"]
         try:
-            inexact = self._check_exact(header, content)
             position = Position(**state["position"])
             schedule = Schedule(**state["schedule"])
+            inexact = self._inexact(header["exact"])
+            done = schedule.end or position.epoch >= self.settings.epochs
+            if inexact and not (done or self.settings.allow_inexact):
+                raise CheckpointError(
+                    self.settings.out,
+                    "must be resumed where its bits come out the same",
+                    ", ".join(inexact),
+                    "run-exact",
+                    "choose another --out, or give --allow-inexact and the run's "
+                    "record keeps it",
+                )
             for table in self.tables:
                 table.check(state["tables"][table.path.name])
             self._check_best(state)
@@ -272,14 +285,15 @@ class RunState:
         if not self.ranks.first:
             return
         self._remove_parts()
+        (self.settings.out / "failure.json").unlink(missing_ok=True)  # of another try
         for table in self.tables:
             if cut := table.cut(state["tables"][table.path.name]):
                 self.log.say(f"{table.path.name}: {cut} bytes behind the state cut off")
         self.log.say(f"resumed in {self.position}")
         self.record = RunRecord(path, content)
         again = sitting() | {"epoch": self.position.epoch}
-        if inexact:
-            self.record.content["inexact"] = inexact
+        if inexact and not done:
+            self.record.content["inexact"] = [*content.get("inexact", []), *inexact]
         self.record.update(
             status="training",
             settings=self.settings.recorded(),
@@ -318,23 +332,13 @@ class RunState:
                 "checkpoint-state", "take them along with --finetune-from",
             )  # fmt: skip
 
-    def _check_exact(self, header: dict, content: dict) -> list[str]:
-        """What makes the rest of the run differ in its last bits, if it was allowed."""
-        here, there = exactly(self.settings), header["exact"]
-        other = [
-            f"{name} {here.get(name)} instead of {value}"
-            for name, value in there.items()
-            if here.get(name) != value
+    def _inexact(self, there: dict) -> list[str]:
+        """What would make the rest of the run differ in its last bits."""
+        return [
+            f"{name} {value} instead of {there[name]}"
+            for name, value in exactly(self.settings).items()
+            if there[name] != value
         ]
-        if other and not self.settings.allow_inexact:
-            raise CheckpointError(
-                self.settings.out,
-                "must be resumed where its bits come out the same",
-                ", ".join(other),
-                "run-exact",
-                "give --allow-inexact, and the run's record keeps it",
-            )
-        return content.get("inexact", []) + other
 
     def _check_best(self, state: dict) -> None:
         """The best weights must be those that the state believes in.

@@ -44,10 +44,10 @@ class StopRequest:
 
     def _hear(self, number: int, _frame: object) -> None:
         now = time.monotonic()
-        again = self.asked and now - self._when > ONE_REQUEST
-        if not self.asked:
+        first = not self.asked
+        if first:
             self.name, self._when = signal.Signals(number).name, now
-        if self.at_once or again:
+        if self.at_once if first else now - self._when > ONE_REQUEST:
             raise KeyboardInterrupt
 
 

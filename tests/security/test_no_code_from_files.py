@@ -161,7 +161,6 @@ def test_the_search_lets_pass(source) -> None:
     assert not refused(source)
 
 
-@pytest.mark.xfail(strict=True, reason="the Snakefile puts its values in unquoted")
 def test_the_grid_quotes_every_value_in_its_shell_commands() -> None:
     text = (ROOT / "Snakefile").read_text(encoding="utf-8")
     commands = re.findall(r"shell:\n((?: {8}.*\n)+)", text)

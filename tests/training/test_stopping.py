@@ -1,6 +1,7 @@
 """A signal stops a run with its state saved; it goes on to the same bytes."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from small_run import settings_for
 
 from mscf.checkpoint import read_checkpoint
-from mscf.errors import Stopped
-from mscf.training import loop, state
+from mscf.errors import CheckpointError, Stopped
+from mscf.training import loop, schedule, snapshot, state
 from mscf.training.loop import train
 from mscf.training.stopping import SIGNALS, stop_requests
 
@@ -36,10 +37,15 @@ def same_run(one, other) -> None:
     for name in ("history.csv", "context.csv", "per_slice.csv"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     for name in ("last.ckpt", "best.ckpt"):
-        expected, _ = read_checkpoint(one / name)
-        got, _ = read_checkpoint(other / name)
+        expected, header = read_checkpoint(one / name)
+        got, other_header = read_checkpoint(other / name)
         assert got.keys() == expected.keys()
         assert all(torch.equal(got[n], t) for n, t in expected.items())
+        assert header["epoch"] == other_header["epoch"]
+    states = [read_checkpoint(run / "last.ckpt")[1]["state"] for run in (one, other)]
+    for name in ("position", "schedule"):
+        assert states[0][name] == states[1][name]
+    assert states[0]["best"]["epoch"] == states[1]["best"]["epoch"]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -62,6 +68,80 @@ def test_a_signal_within_an_epoch_saves_and_the_run_ends_with_the_same_bytes(
     resumed = train(settings_for(tiny_store, tmp_path / "cut", epochs=3, resume=True))
     same_run(whole.folder, resumed.folder)
     assert resumed.record["resumed"][0]["step"] > 0
+
+
+@pytest.fixture
+def losses(monkeypatch):
+    """What the schedule is told, an epoch each; rates are halved after two bad ones."""
+    told = [1.0, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.7, 0.9]
+    monkeypatch.setattr(schedule, "PATIENCE", 2)
+    monkeypatch.setattr(snapshot.Position, "loss", property(lambda p: told[p.epoch]))
+    return told
+
+
+@pytest.mark.parametrize("rule", ["paper", "release"])
+@pytest.mark.parametrize("step", [15, 16, 17])  # the last: no step is left
+def test_schedule_and_best_weights_are_remembered_where_they_matter(
+    step, rule, small, losses, tiny_store, tmp_path, signal_after
+) -> None:
+    """Stopped between two cuts of the rate, with the best epoch behind and ahead."""
+    chosen = {"epochs": len(losses), "schedule": rule}
+    whole = train(settings_for(tiny_store, tmp_path / "whole", **chosen))
+    rates = whole.history["learning_rate"]
+    assert rates.nunique() >= 3
+    signal_after(step)
+    with pytest.raises(Stopped):
+        train(settings_for(tiny_store, tmp_path / "cut", **chosen))
+    _, header = read_checkpoint(tmp_path / "cut/last.ckpt")
+    position = header["state"]["position"]
+    assert position["epoch"] == 5
+    assert header["state"]["best"]["epoch"] == 1
+    assert rates[0] > rates[position["epoch"]] > rates.iloc[-1]
+    resumed = train(settings_for(tiny_store, tmp_path / "cut", resume=True, **chosen))
+    same_run(whole.folder, resumed.folder)
+
+
+def test_the_best_weights_of_another_run_are_refused_after_a_resume_too(
+    small, losses, tiny_store, tmp_path, signal_after
+) -> None:
+    other = train(settings_for(tiny_store, tmp_path / "other", epochs=1, seed=1))
+    signal_after(9)  # in epoch 3; the best is epoch 1
+    with pytest.raises(Stopped):
+        train(settings_for(tiny_store, tmp_path / "run", epochs=5))
+    train(settings_for(tiny_store, tmp_path / "run", epochs=5, resume=True))
+    shutil.copy(other.folder / "best.ckpt", tmp_path / "run/best.ckpt")
+    with pytest.raises(CheckpointError, match=r"epoch 1, as last.*\[checkpoint-best\]"):
+        train(settings_for(tiny_store, tmp_path / "run", epochs=6, resume=True))
+
+
+def test_by_the_release_a_cut_goes_back_to_the_best_weights(
+    small, losses, tiny_store, tmp_path
+) -> None:
+    train(settings_for(tiny_store, tmp_path, epochs=5, schedule="release"))
+    best, header = read_checkpoint(tmp_path / "best.ckpt")
+    last, _ = read_checkpoint(tmp_path / "last.ckpt")
+    assert header["epoch"] == 1  # and epochs 2 to 4 were worse
+    assert all(torch.equal(last[f"model.{name}"], t) for name, t in best.items())
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_slices(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    seen = []
+    original = loop.cross_entropy
+
+    def cross_entropy(outputs, targets):
+        loss = original(outputs, targets)
+        seen.append((loss.item(), len(targets)))
+        return loss
+
+    monkeypatch.setattr(loop, "cross_entropy", cross_entropy)
+    settings = settings_for(tiny_store, tmp_path, epochs=1, batch_size=5, accumulate=2)
+    run = train(settings)
+    n_slices = sum(n for _, n in seen)
+    assert len({n for _, n in seen}) > 1  # parts of unequal size
+    expected = sum(loss * n for loss, n in seen) / n_slices
+    assert run.history["loss"].iloc[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_before_the_first_step_is_done_a_signal_ends_at_once(
@@ -95,15 +175,34 @@ def test_the_state_is_saved_in_long_epochs_too(
 
 
 def test_a_second_signal_of_one_request_does_not_end_the_saving() -> None:
+    reached = []
+
     def ask_three_times() -> None:
         with stop_requests("run") as stop:
             stop.at_once = False
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)  # torchrun and Slurm both pass it on
-            assert stop.asked
+            reached.append(stop.asked)
             stop._when -= 2  # seconds later it is a second request
             os.kill(os.getpid(), signal.SIGTERM)
-            pytest.fail("the third signal must end it")
+            reached.append("the third signal must end it")
 
     with pytest.raises(Stopped):
         ask_three_times()
+    assert reached == [True]
+
+
+def test_while_the_others_are_ended_the_same_request_is_not_heard_again() -> None:
+    reached = []
+
+    def ask_twice() -> None:
+        with stop_requests("run"):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                reached.append("the end")
+
+    with pytest.raises(Stopped):
+        ask_twice()
+    assert reached == ["the end"]
