@@ -77,6 +77,8 @@ def keep_run(
     folder = place / method / one
 
     record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
+    if settings.finetune_from:
+        record["settings"]["finetune_from"] = settings.finetune_from.name
     record["slices"] = {"training": len(training), "test": len(test)}
     tables = {method: read_rows(run / "per_slice.csv")}
     if beside:

@@ -29,8 +29,10 @@ NEEDED = {  # of run.json, and as what
     ("slices", "test"): int, ("store", "checksum"): str,
     ("epochs_done",): float, ("seconds",): float, ("machine", "device"): str,
 }  # fmt: skip
-NO_RECIPE = {"method", "seed", "fold", "out", "data", "split", "gpus", "workers",
-             "resume"}  # fmt: skip
+NO_RECIPE = {
+    "method", "seed", "fold", "out", "data", "split", "gpus", "workers", "compile",
+    "deterministic", "timeout", "resume", "allow_inexact", "require_pretrained",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,9 @@ def said_of_recipe(place: Path, records: dict) -> list[Finding]:
     """Settings, and ImageNet weights, in which the runs of the table differ."""
     values: dict[str, dict[str, list[str]]] = {}
     for (method, _, _), record in records.items():
-        settings = record["settings"] | {"ImageNet weights": record.get("pretrained")}
+        # Not had and none to load come to the same: it starts from random ones.
+        had = "loaded" if record.get("pretrained") == "loaded" else "random"
+        settings = record["settings"] | {"weights at the start": had}
         for name, value in settings.items():
             if name not in NO_RECIPE | {"pretrained"}:
                 methods = values.setdefault(name, {}).setdefault(str(value), [])

@@ -191,6 +191,19 @@ def test_another_recipe_is_said(place) -> None:
     assert "33: mscf" in said(read_runs(place, TEN))["recipe"]
 
 
+@pytest.mark.parametrize(
+    ("had", "said_so"), [("none to load", False), ("loaded", True)]
+)
+def test_a_start_from_other_weights_is_said_and_two_random_ones_are_not(
+    had, said_so, place
+) -> None:
+    keep(place, "mscf", measured())
+    folder = keep(place, "unet", measured(0.5))
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace("not loaded", had))
+    assert ("recipe" in said(read_runs(place, TEN))) == said_so
+
+
 def test_a_run_kept_under_a_longer_name_stands_beside(place) -> None:
     keep(place, "mscf", measured())
     folder = keep(place, "mscf+long", measured(0.9, seed=3), epochs=33)

@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from small_run import SmallNetwork, settings_for
 from torch import nn
 
-from mscf.errors import CheckpointError, NumericalError, SettingsError, Stopped
+from mscf.checkpoint import read_checkpoint
+from mscf.errors import (
+    CheckpointError,
+    DownloadError,
+    NumericalError,
+    SettingsError,
+    Stopped,
+)
 from mscf.training import loop, run_folder, start
 from mscf.training.loop import train
 from mscf.training.start import start_at_log_odds, starting_network
@@ -269,3 +276,33 @@ def test_the_record_is_json_without_user_or_path_of_the_machine(
     assert record["machine"]["device"] == "cpu"
     assert record["versions"]["torch"] == torch.__version__
     assert "host" not in str(record).lower()
+
+
+def test_a_run_starts_from_the_weights_of_another_and_says_what_was_skipped(
+    small, tiny_store, tmp_path, capsys
+) -> None:
+    first = train(settings_for(tiny_store, tmp_path / "first", epochs=1))
+    best, _ = read_checkpoint(first.folder / "best.ckpt")
+    settings = settings_for(
+        tiny_store, tmp_path / "second", finetune_from=first.folder / "best.ckpt",
+        learning_rate=1e-9, epochs=1, seed=3,
+    )  # fmt: skip
+    second = train(settings)
+    got, _ = read_checkpoint(second.folder / "best.ckpt")
+    for name, weight in best.items():
+        if name.endswith(("weight", "bias", "alpha", "beta")):
+            torch.testing.assert_close(got[name], weight, rtol=0, atol=1e-7)
+    assert "are the start, others are skipped (found: none)" in capsys.readouterr().err
+    log = (second.folder / "log.txt").read_text()
+    assert "[finetune]" in log
+
+
+def test_a_run_that_must_start_from_imagenet_ends_where_it_cannot(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(start, "has_imagenet", lambda model: False)
+    settings = settings_for(
+        tiny_store, tmp_path, pretrained=True, require_pretrained=True
+    )
+    with pytest.raises(DownloadError, match=r"ImageNet weights.*\[pretrained\]"):
+        train(settings)
