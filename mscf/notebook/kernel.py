@@ -41,7 +41,8 @@ def execute(
     Whether the kernel lived: until the last cell, one that raised, or until ``stop``
     took it away. What a cell raised is in the notebook.
     """
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we say it in one line
+    for name in ("papermill", "tornado"):  # we say it in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         with stop.listening(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The specified file")  # ends in .part
