@@ -7,11 +7,11 @@ RUN := .venv/bin/python -m
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
 .NOTPARALLEL: # pip installs one thing at a time
-.PHONY: help book test check grid format clean
+.PHONY: help book test check reliability grid format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 book: .venv/.book ## execute the notebooks, build the book: book/_build/html/index.html
 	@.venv/bin/python book/build.py
@@ -22,6 +22,9 @@ test: .venv/.dev ## style and quick tests, minutes
 
 check: .venv/.dev book ## slower tests: learning, building, the book in a browser
 	@$(PYTEST) -m check -rs
+
+reliability: .venv/.dev ## every claim of the page Reliability, the long form: hours
+	@$(PYTEST) -m claim -rs --claims results/reliability.json
 
 PROFILE ?= smoke
 grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms

@@ -4,6 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+pytest_plugins = ["claims"]
+
 
 def write_case(folder, name: str, seed: int, slices: int = 3, side: int = 192) -> None:
     """A body of fat with a liver and one dark tumour, as an MSD pair of files."""

@@ -57,16 +57,19 @@ def seeded(damage):
     return lambda content, seed: damage(content, random.Random(seed))
 
 
+@pytest.mark.claim("checkpoints", "a flipped bit is refused")
 @pytest.mark.parametrize("n", [50, pytest.param(1500, marks=LONG)])
-def test_every_flipped_bit_is_refused(n, reading) -> None:
+def test_every_flipped_bit_is_refused(n, reading, shows) -> None:
     damage = seeded(mutating.flip)
     ends = fuzz(reading.path, damage, range(n), reading.read, reading.equal)
     assert ends["refused"] == n
+    shows(tried=n)
 
 
+@pytest.mark.claim("checkpoints", "a flipped bit is refused")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_all_bits_of_a_checkpoint_one_after_another_are_refused(reading) -> None:
+def test_all_bits_of_a_checkpoint_one_after_another_are_refused(reading, shows) -> None:
     def damage(content: bytes, at: int) -> bytes:
         changed = bytearray(content)
         changed[at // 8] ^= 1 << at % 8
@@ -75,13 +78,16 @@ def test_all_bits_of_a_checkpoint_one_after_another_are_refused(reading) -> None
     bits = range(reading.path.stat().st_size * 8)
     ends = fuzz(reading.path, damage, bits, reading.read, reading.equal)
     assert ends["refused"] == len(bits)
+    shows(tried=len(bits))
 
 
+@pytest.mark.claim("checkpoints", "a file that was cut off is refused")
 @pytest.mark.parametrize("n", [17, pytest.param(500, marks=LONG)])
-def test_every_cut_is_refused(n, reading) -> None:
+def test_every_cut_is_refused(n, reading, shows) -> None:
     damage = seeded(mutating.cut)
     ends = fuzz(reading.path, damage, range(n), reading.read, reading.equal)
     assert ends["refused"] == n
+    shows(tried=n)
 
 
 def edit(content: bytes, seed: int, redigest: bool = False) -> bytes:
@@ -103,9 +109,13 @@ def edit(content: bytes, seed: int, redigest: bool = False) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
+@pytest.mark.claim("checkpoints", "an edit of the header is refused or changes nothing")
 @pytest.mark.parametrize("n", [33, pytest.param(1000, marks=LONG)])
-def test_every_edit_of_the_header_is_refused_or_changes_nothing(n, reading) -> None:
-    fuzz(reading.path, edit, range(n), reading.read, reading.equal)
+def test_every_edit_of_the_header_is_refused_or_changes_nothing(
+    n, reading, shows
+) -> None:
+    ends = fuzz(reading.path, edit, range(n), reading.read, reading.equal)
+    shows(tried=n, shown=f"{ends['refused']} of {n} refused")
 
 
 def test_a_record_that_says_other_things_under_a_good_digest_ends_well(

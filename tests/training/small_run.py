@@ -1,7 +1,9 @@
-"""A network that a test can wait for, and settings of a short run."""
+"""A network that a test can wait for, settings of a short run, and what equals it."""
 
+import torch
 from torch import nn
 
+from mscf.checkpoint import read_checkpoint
 from mscf.models.context import ContextBlock
 from mscf.training.settings import TrainSettings
 
@@ -29,3 +31,19 @@ class SmallNetwork(nn.Sequential):
 def settings_for(tiny_store, out, **changes) -> TrainSettings:
     defaults = {"epochs": 3, "batch_size": 4, "pretrained": False, "gpus": 0}
     return TrainSettings(data=tiny_store, out=out, **{**defaults, **changes})
+
+
+def same_run(one, other) -> None:
+    """Tables byte for byte, weights, moments and state of two runs bit for bit."""
+    for name in ("history.csv", "context.csv", "per_slice.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    for name in ("last.ckpt", "best.ckpt"):
+        expected, header = read_checkpoint(one / name)
+        got, other_header = read_checkpoint(other / name)
+        assert got.keys() == expected.keys()
+        assert all(torch.equal(got[n], t) for n, t in expected.items())
+        assert header["epoch"] == other_header["epoch"]
+    states = [read_checkpoint(run / "last.ckpt")[1]["state"] for run in (one, other)]
+    for name in ("position", "schedule"):
+        assert states[0][name] == states[1][name]
+    assert states[0]["best"]["epoch"] == states[1]["best"]["epoch"]

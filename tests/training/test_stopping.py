@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from small_run import settings_for
+from small_run import same_run, settings_for
 
 from mscf.checkpoint import read_checkpoint
 from mscf.errors import CheckpointError, Stopped
@@ -31,21 +31,6 @@ def signal_after(monkeypatch):
         monkeypatch.setattr(loop, "cross_entropy", cross_entropy)
 
     return arm
-
-
-def same_run(one, other) -> None:
-    for name in ("history.csv", "context.csv", "per_slice.csv"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
-    for name in ("last.ckpt", "best.ckpt"):
-        expected, header = read_checkpoint(one / name)
-        got, other_header = read_checkpoint(other / name)
-        assert got.keys() == expected.keys()
-        assert all(torch.equal(got[n], t) for n, t in expected.items())
-        assert header["epoch"] == other_header["epoch"]
-    states = [read_checkpoint(run / "last.ckpt")[1]["state"] for run in (one, other)]
-    for name in ("position", "schedule"):
-        assert states[0][name] == states[1][name]
-    assert states[0]["best"]["epoch"] == states[1]["best"]["epoch"]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
