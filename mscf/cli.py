@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer import Argument, Option
@@ -16,6 +17,9 @@ from typer.core import TyperCommand
 
 from mscf.errors import Finding, MscfError, Stopped, printable
 from mscf.models import METHODS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 app = typer.Typer(
     help="Multi-scale fine-grained context for liver tumours (PAKDD 2020), replicated.",
@@ -150,13 +154,27 @@ def train(
 
     with one_line_errors(verbose):
         finished = run_training(TrainSettings(**chosen))
-    if launched():  # the process that started this one says it
-        return
+        if launched() or os.environ.get("RANK", "0") != "0":
+            return  # another process speaks for this one
+        draw_curve(finished.history, out / "history.svg")
     rows = finished.rows
     say(
         f"mean Dice {rows['dice'].mean():.3f} on {len(rows)} slices of "
         f"{rows['patient'].nunique()} patients: {out / 'summary.json'}"
     )
+
+
+def draw_curve(history: DataFrame, path: Path) -> None:
+    """The learning curve of a run as a picture, for those who train in a terminal."""
+    from matplotlib.figure import Figure
+
+    from mscf.replacing import replacing
+    from mscf.visualisation.statistics import draw_history
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    draw_history(figure.subplots(), history)
+    with replacing(path, text=False) as file:
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 class PairsCommand(TyperCommand):

@@ -42,14 +42,20 @@ def test_a_bad_argument_is_one_line_and_an_exit_code(
     assert not (tmp_path / "run").exists()
 
 
-def test_train_ends_with_what_the_network_is_worth(monkeypatch) -> None:
+def test_train_ends_with_what_the_network_is_worth_and_its_learning_curve(
+    monkeypatch, tmp_path
+) -> None:
     rows = pd.DataFrame({"dice": [0.25, 0.5, 0.75], "patient": ["P1", "P2", "P2"]})
-    monkeypatch.setattr(loop, "train", lambda settings: SimpleNamespace(rows=rows))
-    result = run("train", "--data", "store", "--out", "runs/one")
+    history = pd.DataFrame({"epoch": [0, 1], "loss": [0.2, 0.1]})
+    history["learning_rate"] = [2e-4, 1e-4]
+    finished = SimpleNamespace(rows=rows, history=history)
+    monkeypatch.setattr(loop, "train", lambda settings: finished)
+    result = run("train", "--data", "store", "--out", str(tmp_path))
     assert result.exit_code == 0
     assert result.stdout == (
-        f"mean Dice 0.500 on 3 slices of 2 patients: {Path('runs/one/summary.json')}\n"
+        f"mean Dice 0.500 on 3 slices of 2 patients: {tmp_path / 'summary.json'}\n"
     )
+    assert "<!-- rate cut -->" in (tmp_path / "history.svg").read_text()
 
 
 def test_ctrl_c_names_the_way_on_and_exits_75(monkeypatch, capsys) -> None:

@@ -20,12 +20,20 @@ TRAINED, TESTED = "#9ECAE1", SECOND
 
 
 def draw_history(ax: Axes, history: pd.DataFrame) -> Axes:
-    """Training loss an epoch, and the learning rate on an axis of its own.
+    """Training loss an epoch, the learning rate on an axis of its own, its cuts marked.
 
     ``history`` has the columns of ``history.csv``: epoch (from 0), loss, learning_rate.
+    A cut is drawn between the last epoch of the old rate and the first of the new.
     """
     epochs = history["epoch"] + 1
-    ax.plot(epochs, history["loss"], color=MAIN, marker="o", markersize=4)
+    cuts = epochs[history["learning_rate"].diff() < 0] - 0.5
+    for i, place in enumerate(cuts):
+        name = None if i else "rate cut"
+        ax.axvline(place, color=SECOND, linewidth=1, linestyle=":", label=name)
+    points = "o" if len(history) <= 60 else ""
+    ax.plot(epochs, history["loss"], color=MAIN, marker=points, markersize=4)
+    if len(cuts):
+        ax.legend(loc="upper right")
     ax.set_xlabel("epoch")
     ax.set_ylabel("training loss (cross entropy)", color=MAIN)
     ax.set_yscale("log")

@@ -28,6 +28,17 @@ def test_history_shows_every_epoch_from_one_and_the_rate_beside_it(ax) -> None:
     np.testing.assert_array_equal(rate.lines[0].get_ydata(), [2e-4] * 3)
 
 
+def test_history_marks_every_cut_of_the_rate_where_it_took_effect(ax) -> None:
+    rates = [2e-4, 2e-4, 1e-4, 1e-4, 5e-5]
+    history = pd.DataFrame(
+        {"epoch": range(5), "loss": np.linspace(0.5, 0.1, 5), "learning_rate": rates}
+    )
+    draw_history(ax, history)
+    marked = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert marked == [2.5, 4.5]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["rate cut"]
+
+
 def test_comparison_shows_every_slice_the_mean_and_the_pooled_dice(ax) -> None:
     dice = {"a": [0.2, 0.6, 0.1], "b": [0.0, 1.0]}
     draw_dice_comparison(ax, dice, {"a": 0.35, "b": 0.75})
