@@ -23,6 +23,9 @@ from mscf.training.log import say
 from mscf.training.settings import TrainSettings
 
 ENDED = "ranks.json"  # what torchrun says of processes that failed: rank to exit code
+HEARD = (
+    "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # passed on; Slurm sends the last to all
+)
 SAVING = 45  # seconds; torchrun itself gives its processes 30 after SIGTERM
 SECONDARY = {"rank-lost", "rank-hangs", "rank-failed", "launcher-gone"}
 
@@ -38,7 +41,8 @@ def launch(settings: TrainSettings) -> None:
     remove_causes(out)
     command = [
         sys.executable, "-m", "mscf.training.launch", str(out), "--standalone",
-        f"--nproc-per-node={settings.processes}", "-m", "mscf", "train",
+        f"--nproc-per-node={settings.processes}", f"--signals-to-handle={HEARD}",
+        "-m", "mscf", "train",
         *arguments(settings),
     ]  # fmt: skip
     terminal = sys.stderr.isatty()  # there the bar is drawn in place

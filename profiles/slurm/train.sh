@@ -1,0 +1,40 @@
+#!/bin/bash
+# One training on a Slurm cluster, on one machine or several; DATA is a store, OUT a run:
+#   sbatch [--nodes=2] [--gpus-per-node=4] profiles/slurm/train.sh DATA OUT [options]
+# Options are those of `mscf train`. Two minutes before its hours end Slurm sends SIGUSR1:
+# mscf saves its state and ends with 75, the job is queued again and goes on to the same
+# bytes. Any other end is final. Partition, account and hours are yours to set.
+#SBATCH --job-name=mscf
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=32G
+#SBATCH --time=24:00:00
+#SBATCH --signal=USR1@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+data=${1:?a store, made by data_scripts/prepare.py}
+out=${2:?the folder of the run}
+run=(train --data "$data" --out "$out" --resume "${@:3}")
+
+rm -f "$out"/rank-*.json # how the processes of an earlier try ended
+if [ "${SLURM_JOB_NUM_NODES:-1}" = 1 ]; then
+  srun mscf "${run[@]}" # starts a process for each GPU by itself
+else
+  first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" \
+    --rdzv-backend c10d --rdzv-endpoint "$first:29500" --rdzv-id "$SLURM_JOB_ID" \
+    --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGUSR1 -m mscf "${run[@]}"
+fi
+code=$?
+
+# torchrun ends with 1 whatever its processes ended with; mscf leaves that in a file.
+if [ "$code" != 0 ] && grep -qs '"code": 75' "$out/rank-0.json"; then
+  code=75
+fi
+if [ "$code" = 75 ]; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"

@@ -1,0 +1,107 @@
+"""profiles/slurm/train.sh with stand-ins for Slurm's own commands.
+
+There is no cluster here: what is shown is that the signal before the time limit, sent
+to every process as Slurm does, ends in a saved state and one more place in the queue.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.check, pytest.mark.timeout(300)]
+
+SCRIPT = Path(__file__).parents[2] / "profiles/slurm/train.sh"
+ENDS_AT_THE_LIMIT = pytest.mark.claim(
+    "stopping",
+    "Slurm's signal before the time limit, sent to every process, saves the state; the "
+    "job is queued again and ends with the same bytes",
+)
+STUBS = {
+    "srun": """
+        for node in $(seq 2 "$SLURM_JOB_NUM_NODES"); do "$@" & done
+        "$@"; code=$?; wait; exit $code""",
+    "mscf": f'exec {sys.executable} -m mscf "$@"',
+    "torchrun": f'exec {sys.executable} -m torch.distributed.run "$@"',
+    "scontrol": """
+        [ "$1" = show ] && echo 127.0.0.1
+        [ "$1" = requeue ] && echo "$2" >> "$QUEUE"; exit 0""",
+}
+
+
+@pytest.fixture
+def sbatch(tiny_store, tmp_path):
+    """Starts the job's script on this machine, as that many nodes."""
+    for name, body in STUBS.items():
+        stub = tmp_path / "bin" / name
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text(f"#!/bin/bash\n{body}\n")
+        stub.chmod(0o755)
+
+    def start(out: Path, nodes: int, *options: str) -> subprocess.Popen:
+        slurm = {
+            "SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": str(nodes),
+            "SLURM_JOB_NODELIST": "node", "QUEUE": str(tmp_path / "queue"),
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        return subprocess.Popen(
+            [
+                SCRIPT, tiny_store, out, "--epochs", "3", "--batch-size", "4",
+                "--gpus", "0", "--no-pretrained", "--precision", "float32",
+                "--method", "cenet", *options,
+            ],
+            env=os.environ | slurm, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def processes_of_step(out: Path) -> list[int]:
+    """Those of our own; Slurm's own commands and the script hear no such signal."""
+    found = subprocess.run(["pgrep", "-f", f"python.*{out}"], capture_output=True)
+    pids = [int(pid) for pid in found.stdout.split()]
+    return [p for p in pids if "python" in Path(f"/proc/{p}/exe").resolve().name]
+
+
+@ENDS_AT_THE_LIMIT
+@pytest.mark.parametrize(
+    ("nodes", "options"), [(1, ("--processes", "2")), (2, ())], ids=["one", "two"]
+)
+def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
+    nodes, options, sbatch, tmp_path
+) -> None:
+    out, queue = tmp_path / "cut", tmp_path / "queue"
+    job = sbatch(out, nodes, *options)
+    while not (out / "last.ckpt").exists():
+        assert job.poll() is None, job.stdout.read()
+        time.sleep(0.1)
+    for pid in processes_of_step(out):
+        os.kill(pid, signal.SIGUSR1)
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode == 75, said
+    assert queue.read_text() == "42\n"
+    again = sbatch(out, nodes, *options)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert queue.read_text() == "42\n"
+    assert "resumed in epoch" in (out / "log.txt").read_text()
+    whole = sbatch(tmp_path / "whole", nodes, *options)
+    said, _ = whole.communicate(timeout=120)
+    assert whole.returncode == 0, said
+    expected = (tmp_path / "whole/history.csv").read_bytes()
+    assert (out / "history.csv").read_bytes() == expected
+
+
+def test_a_job_that_fails_is_not_queued_again(sbatch, tmp_path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/rank-0.json").write_text('{"code": 75}')  # of an earlier try
+    job = sbatch(tmp_path / "run", 1, "--fold", "7")
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert "[fold]" in said
+    assert not (tmp_path / "queue").exists()
