@@ -101,8 +101,11 @@ class Store:
         Raises:
             CheckpointError: something has changed; the first such slice is named.
         """
-        settings, index = self.record["settings"], self.folder / "index.csv"
-        if checksum_of(settings, index.read_bytes()) != self.checksum:
+        try:
+            index = (self.folder / "index.csv").read_bytes()
+        except OSError as error:
+            raise changed(self.folder, f"index.csv: {error.strerror}") from error
+        if checksum_of(self.record["settings"], index) != self.checksum:
             raise changed(self.folder, "another index.csv")
         read = self.index if rows is None else self.index.loc[list(rows)]
         for row, case, slice_, digest in zip(

@@ -372,6 +372,15 @@ def test_a_changed_index_is_found(tiny_store, tmp_path) -> None:
         open_store(folder).verify(rows=[0])
 
 
+def test_an_index_that_went_away_after_opening_is_named(tiny_store, tmp_path) -> None:
+    store = open_store(shutil.copytree(tiny_store, tmp_path / "store"))
+    (store.folder / "index.csv").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"index\.csv: No such file.*store-changed"
+    ):
+        store.verify(rows=[0])
+
+
 def test_a_store_knows_whether_it_holds_phantoms(tiny_store, tmp_path) -> None:
     assert not open_store(tiny_store).phantoms
     phantoms = make_phantoms(tmp_path / "phantoms", cases=2, size=64, processes=1)
