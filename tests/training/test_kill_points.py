@@ -31,6 +31,8 @@ from typer.testing import CliRunner
 from mscf.checkpoint import read_checkpoint
 from mscf.cli import app
 from mscf.training import start
+from mscf.training.history import GrowingTable
+from mscf.training.loop import train
 
 CHECK = pytest.mark.check, pytest.mark.timeout(300)
 LONG = pytest.mark.slow, pytest.mark.timeout(3600)
@@ -200,6 +202,39 @@ def test_the_folder_forgets_the_last_rename(when, settings, whole) -> None:
     assert (out / "last.ckpt").read_bytes() != new
     assert ended(settings(resume=True)) == 0
     survived(whole, out)
+
+
+@POWER
+def test_every_file_is_flushed_before_it_gets_its_name_and_every_row_at_once(
+    small, settings, monkeypatch
+) -> None:
+    """What no kill can show: only with these calls a loss of power loses no more."""
+    done, out = [], settings().out
+    fsync, replace, write = os.fsync, Path.replace, GrowingTable._write
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("flush", os.fstat(descriptor).st_ino))
+
+    def noted_replace(part: Path, target: Path) -> Path:
+        done.append(("rename", part.stat().st_ino))
+        return replace(part, target)
+
+    def noted_write(table: GrowingTable, *row) -> None:
+        write(table, *row)
+        done.append(("row", table.path.stat().st_ino))
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(GrowingTable, "_write", noted_write)
+    train(settings())
+    for before, (what, file), after in zip(done, done[1:], done[2:], strict=False):
+        if what != "flush":
+            assert before == ("flush", file)
+        if what == "rename":
+            assert after == ("flush", out.stat().st_ino)
+    assert [what for what, _ in done].count("rename") > 10
+    assert [what for what, _ in done].count("row") == 3 * 4  # a header, three epochs
 
 
 # By no name: before any file operation, and at any time.
