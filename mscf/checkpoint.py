@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -51,8 +53,15 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) ->
         try:  # from the tensors' own memory: the bytes as a whole would double it
             save_file(tensors, file.name, {"record": text, "sha256": sha256})
         except SafetensorError as error:
-            raise OSError(error) from error
+            raise system_error(error) from error
     return sha256
+
+
+def system_error(error: SafetensorError) -> OSError:
+    """The system's error that safetensors passes on as text, with its number."""
+    if found := re.search(r"os error (\d+)", str(error)):
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    return OSError(error)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -48,6 +48,7 @@ def test_a_flipped_bit_is_refused(written, where, bit) -> None:
     assert all(torch.equal(got[n], t) for n, t in tensors.items())
 
 
+@pytest.mark.claim("checkpoints", "a file that was cut off is refused")
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
 def test_a_cut_file_is_refused(written, length) -> None:
     path, _ = written
@@ -56,6 +57,7 @@ def test_a_cut_file_is_refused(written, length) -> None:
         read_checkpoint(path)
 
 
+@pytest.mark.claim("security", "a file that would run code is refused, and runs none")
 def test_a_pickle_is_refused_and_runs_nothing(tmp_path) -> None:
     class Payload:
         def __reduce__(self):
@@ -68,6 +70,9 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.claim(
+    "checkpoints", "a full disk ends a run in one line and spoils no checkpoint"
+)
 def test_a_failed_write_leaves_the_older_file(written, monkeypatch) -> None:
     path, tensors = written
     before = path.read_bytes()
@@ -82,6 +87,9 @@ def test_a_failed_write_leaves_the_older_file(written, monkeypatch) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.claim(
+    "checkpoints", "tensors of another network are refused, and none is loaded"
+)
 def test_weights_of_another_network_are_refused_whole(tmp_path) -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     before = {n: t.clone() for n, t in network.state_dict().items()}

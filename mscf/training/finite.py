@@ -85,8 +85,14 @@ class Watch:
         self._read(all_but=1 if self._late else 0)
 
     def rest(self) -> None:
-        """Reads what still waits; nothing may be saved before."""
+        """Reads what still waits, and the statistics; nothing may be saved before.
+
+        Raises:
+            NumericalError: of a step, or as ``check_statistics``.
+        """
         self._read(all_but=0)
+        state = self.state
+        check_statistics(state.model, state.settings.out, state.position.epoch)
 
     def _read(self, all_but: int) -> None:
         while len(self._waiting) > all_but:
@@ -162,7 +168,7 @@ def check_statistics(model: nn.Module, folder: Path, epoch: int) -> None:
     ]
     if bad:
         raise NumericalError(
-            folder, f"the running statistics after epoch {epoch} must be finite",
+            folder, f"the running statistics of epoch {epoch} must be finite",
             f"NaN or infinity in {bad[0]}", "statistics-finite",
             "choose a lower rate; --finetune-from keeps the last weights",
         )  # fmt: skip

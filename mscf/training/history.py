@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mscf.errors import CheckpointError, StorageError
+from mscf.errors import CheckpointError, cannot_write
 
 HISTORY = ("epoch", "loss", "learning_rate")
 TIMING = ("epoch", "seconds", "slices_per_second")
@@ -81,6 +81,4 @@ class GrowingTable:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StorageError(
-                self.path, "must be writable", error.strerror, "storage"
-            ) from error
+            raise cannot_write(self.path, error) from error

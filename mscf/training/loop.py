@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from mscf.data.dataset import SliceDataset, make_loader, next_part, three_channels
 from mscf.data.store import open_store
 from mscf.training.distributed import Ranks, joined
-from mscf.training.finite import BAD, Watch, check_statistics, gradient_norms
+from mscf.training.finite import BAD, Watch, gradient_norms
 from mscf.training.launch import launch
 from mscf.training.memory import memory_errors, room_for, step_memory
 from mscf.training.progress import shown
@@ -116,7 +116,6 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         while not state.ended:
             loader.batch_sampler.set_position(state.position.epoch, state.position.step)
             train_one_epoch(network, loader, state, stop)
-            check_statistics(model, settings.out, state.position.epoch)
             facts = context_facts(model, images) if ranks.first else {}
             state.save_epoch(facts)
 

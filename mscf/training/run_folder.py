@@ -20,7 +20,7 @@ from torch import nn
 
 from mscf.data.processes import cores
 from mscf.data.store import Store
-from mscf.errors import CheckpointError, StorageError
+from mscf.errors import CheckpointError, cannot_write
 from mscf.replacing import replacing
 from mscf.training.settings import LAST_BITS, TrainSettings
 from mscf.training.start import has_imagenet
@@ -47,9 +47,7 @@ def claimed(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "run.lock").open("a+")
     except OSError as error:
-        raise StorageError(
-            folder, "must be a writable folder", error.strerror, "storage"
-        ) from error
+        raise cannot_write(folder, error, "must be a writable folder") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,10 @@ from mscf.data.volume import (
 )
 from mscf.errors import InputError
 
+FINITE = pytest.mark.claim(
+    "numbers", "voxels and labels that are not finite are refused with their place"
+)
+
 SHAPE = (10, 12, 6)
 AFFINE = np.array([[0.8, 0, 0, -10], [0, 0.9, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1.0]])
 
@@ -153,6 +157,7 @@ def test_a_last_axis_of_one_is_no_axis(tmp_path) -> None:
     assert np.array_equal(read_volume(path).voxels, hu())
 
 
+@FINITE
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_voxels_that_are_not_finite_are_refused_with_their_place(
     value, tmp_path
@@ -313,6 +318,7 @@ def test_other_labels_are_refused_with_value_and_count(
         read_labels(path, volume)
 
 
+@FINITE
 def test_labels_that_are_not_finite_are_refused(volume, tmp_path) -> None:
     labels = LABELS.astype(np.float32)
     labels[1, 1, 1] = np.nan

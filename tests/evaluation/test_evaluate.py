@@ -146,6 +146,7 @@ class Failing(nn.Module):
         return logits
 
 
+@pytest.mark.claim("numbers", "a number that is not finite ends the run, and is named")
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_logit_that_is_not_finite_names_case_and_slice(value) -> None:
     model = Failing(value).train()

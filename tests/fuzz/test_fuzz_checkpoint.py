@@ -118,8 +118,11 @@ def test_every_edit_of_the_header_is_refused_or_changes_nothing(
     shows(tried=n, shown=f"{ends['refused']} of {n} refused")
 
 
+@pytest.mark.claim(
+    "checkpoints", "a record made up under a good digest ends in one line or well"
+)
 def test_a_record_that_says_other_things_under_a_good_digest_ends_well(
-    reading,
+    reading, shows
 ) -> None:
     """It is a whole checkpoint, of another run: what it says is the reader's to check.
 
@@ -127,8 +130,12 @@ def test_a_record_that_says_other_things_under_a_good_digest_ends_well(
     """
     damage = lambda content, seed: edit(content, seed, redigest=True)  # noqa: E731
     fuzz(reading.path, damage, range(60), reading.read, lambda _: True)
+    shows(tried=60)
 
 
+@pytest.mark.claim(
+    "checkpoints", "tensors of another network are refused, and none is loaded"
+)
 def test_tensors_of_another_type_are_refused(reading) -> None:
     other = {n: t.to(torch.int64) for n, t in reading.written.items()}
     write_checkpoint(reading.path, other, RECORD)

@@ -26,6 +26,13 @@ from mscf.results import check_finished, check_same, read_context
 from mscf.training.history import HISTORY, GrowingTable
 from mscf.training.run_folder import read_record
 
+TEXT = pytest.mark.claim(
+    "security", "a damaged text file ends in an equal result or in one line"
+)
+STATE = pytest.mark.claim(
+    "resume", "a damaged record, table or state ends a run the same or is refused"
+)
+
 COUNTS = [20, pytest.param(500, marks=(pytest.mark.slow, pytest.mark.timeout(3600)))]
 
 
@@ -39,9 +46,10 @@ def store(tiny_store, tmp_path):
     return tmp_path / "store"
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS)
 @pytest.mark.parametrize("name", ["store.json", "index.csv", "images.npy"])
-def test_a_damaged_store_is_what_was_prepared_or_refused(name, n, store) -> None:
+def test_a_damaged_store_is_what_was_prepared_or_refused(name, n, store, shows) -> None:
     clean = open_store(store)
     images, masks = np.array(clean.images), np.array(clean.masks)
     used = ("settings", "checksum", "phantoms", "persons", "sources", "counts")
@@ -69,8 +77,10 @@ def test_a_damaged_store_is_what_was_prepared_or_refused(name, n, store) -> None
         return bytes(changed)
 
     fuzz(store / name, damage, range(n), read, equal)
+    shows(tried=n)
 
 
+@TEXT
 def test_another_word_in_the_record_of_a_store_is_refused(store) -> None:
     path = store / "store.json"
     text = path.read_text()
@@ -80,10 +90,11 @@ def test_another_word_in_the_record_of_a_store_is_refused(store) -> None:
         open_store(store)
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS)
 @pytest.mark.parametrize("name", ["dataset.json", "patients.csv"])
 def test_a_damaged_list_of_cases_ends_in_cases_or_a_refusal(
-    name, n, tiny_cases, tmp_path
+    name, n, tiny_cases, tmp_path, shows
 ) -> None:
     folder = tmp_path / "cases"
     shutil.copytree(tiny_cases, folder)
@@ -101,6 +112,7 @@ def test_a_damaged_list_of_cases_ends_in_cases_or_a_refusal(
 
     path = folder / name
     fuzz(path, seeds_of(path), range(n), lambda: find_cases(folder), well_formed)
+    shows(tried=n)
 
 
 @pytest.fixture
@@ -137,9 +149,10 @@ def place(tmp_path):
     return place
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS)
 @pytest.mark.parametrize("name", ["per_slice.csv", "run.json"])
-def test_damaged_kept_runs_end_in_tables_or_a_refusal(name, n, place) -> None:
+def test_damaged_kept_runs_end_in_tables_or_a_refusal(name, n, place, shows) -> None:
     path = place / "mscf/fold-0/seed-0" / name
     cost = {m: {"parameters": 1, "GMAC": 1.0} for m in ("unet", "mscf")}
 
@@ -152,10 +165,12 @@ def test_damaged_kept_runs_end_in_tables_or_a_refusal(name, n, place) -> None:
         return runs
 
     fuzz(path, seeds_of(path), range(n), read, lambda runs: runs.methods[-1] == "mscf")
+    shows(tried=n)
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS)
-def test_damaged_rows_end_in_rows_or_a_refusal(n, place) -> None:
+def test_damaged_rows_end_in_rows_or_a_refusal(n, place, shows) -> None:
     path = place / "mscf/fold-0/seed-0/per_slice.csv"
     columns = list(TYPES)
     fuzz(
@@ -163,10 +178,14 @@ def test_damaged_rows_end_in_rows_or_a_refusal(n, place) -> None:
         lambda rows: list(rows) == columns,
     )  # fmt: skip
     assert len(results_table(read_runs(place, ["unet", "mscf"]))) == 2
+    shows(tried=n)
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS)
-def test_a_damaged_record_is_not_taken_for_a_finished_run(n, store, tmp_path) -> None:
+def test_a_damaged_record_is_not_taken_for_a_finished_run(
+    n, store, tmp_path, shows
+) -> None:
     opened = open_store(store)
     path = tmp_path / "run.json"
     record = {
@@ -192,19 +211,23 @@ def test_a_damaged_record_is_not_taken_for_a_finished_run(n, store, tmp_path) ->
         return edit_json(content, random.Random(seed))
 
     fuzz(path, damage, range(n), read, lambda settings: settings.fold == 0)
+    shows(tried=n)
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS)
-def test_damaged_context_tables_end_in_tables_or_a_refusal(n, place) -> None:
+def test_damaged_context_tables_end_in_tables_or_a_refusal(n, place, shows) -> None:
     path = place / "mscf/fold-0/seed-0/context.csv"
     path.write_text("epoch,alpha_64,entropy_64\n0,0.1,2.5\n1,0.2,2.25\n")
     read = lambda: read_context(place, ["mscf"])["mscf"]  # noqa: E731
     fuzz(path, seeds_of(path), range(n), read, lambda table: "epoch" in table)
+    shows(tried=n)
 
 
 # Readers of a run at work
 
 
+@TEXT
 def test_a_record_of_a_run_that_is_too_deep_is_refused(tmp_path) -> None:
     path = tmp_path / "run.json"
     path.write_text("[" * 100_000 + "]" * 100_000)
@@ -212,12 +235,14 @@ def test_a_record_of_a_run_that_is_too_deep_is_refused(tmp_path) -> None:
         read_record(path)
 
 
+@TEXT
 @pytest.mark.parametrize("n", COUNTS[:1])
-def test_a_damaged_record_of_a_run_is_an_object_or_refused(n, tmp_path) -> None:
+def test_a_damaged_record_of_a_run_is_an_object_or_refused(n, tmp_path, shows) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"settings": {"seed": 0}, "store": {"checksum": "a"}}))
     read = lambda: read_record(path)  # noqa: E731
     fuzz(path, seeds_of(path), range(n), read, lambda content: type(content) is dict)
+    shows(tried=n)
 
 
 def history(path) -> GrowingTable:
@@ -228,9 +253,12 @@ def history(path) -> GrowingTable:
     return table
 
 
+@STATE
 @pytest.mark.parametrize("n", COUNTS)
 @pytest.mark.parametrize("name", ["history.csv", "timing.csv"])
-def test_a_damaged_history_is_cut_to_what_it_was_or_refused(name, n, tmp_path) -> None:
+def test_a_damaged_history_is_cut_to_what_it_was_or_refused(
+    name, n, tmp_path, shows
+) -> None:
     path = tmp_path / name
     table = history(path)
     mark, whole = table.mark(), path.read_bytes()
@@ -241,8 +269,10 @@ def test_a_damaged_history_is_cut_to_what_it_was_or_refused(name, n, tmp_path) -
         return path.read_bytes()
 
     fuzz(path, seeds_of(path), range(n), cut, lambda content: content == whole)
+    shows(tried=n)
 
 
+@STATE
 @pytest.mark.parametrize("behind", ["2,0.", "3,0.25,0.0002\n", ""])
 def test_what_stands_behind_the_mark_is_cut_off(behind, tmp_path) -> None:
     path = tmp_path / "history.csv"
@@ -254,6 +284,7 @@ def test_what_stands_behind_the_mark_is_cut_off(behind, tmp_path) -> None:
     assert path.read_text() == whole
 
 
+@STATE
 def test_a_split_is_made_anew_and_never_read(store, tmp_path) -> None:
     """So no damage to ``split.csv`` can change who trains; a reader would be fuzzed."""
     index = open_store(store).index

@@ -18,6 +18,10 @@ from mscf.training.loop import train
 from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
 
+RUNS_NONE = pytest.mark.claim(
+    "security", "a file that would run code is refused, and runs none"
+)
+
 
 class Payload:
     """Unpickled it makes a file."""
@@ -85,6 +89,7 @@ def test_a_payload_runs_where_it_is_unpickled(tmp_path) -> None:
     assert (tmp_path / "ran").exists()  # or the tests below would prove nothing
 
 
+@RUNS_NONE
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_malicious_checkpoint_is_refused(kind, mark, tmp_path) -> None:
     path = tmp_path / "last.ckpt"
@@ -105,6 +110,7 @@ def run(small, tiny_store, tmp_path):
     return settings
 
 
+@RUNS_NONE
 @pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
 def test_a_malicious_checkpoint_in_a_run_is_refused_and_left_alone(
     name, mark, run
@@ -118,6 +124,7 @@ def test_a_malicious_checkpoint_in_a_run_is_refused_and_left_alone(
     assert path.read_bytes() == content
 
 
+@RUNS_NONE
 @pytest.mark.parametrize("array", ["images.npy", "masks.npy"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_malicious_array_of_a_store_is_refused(
@@ -129,6 +136,7 @@ def test_a_malicious_array_of_a_store_is_refused(
         open_store(tmp_path / "store")
 
 
+@RUNS_NONE
 @pytest.mark.parametrize("kind", KINDS)
 def test_malicious_text_files_are_refused(kind, mark, tiny_store, tmp_path) -> None:
     content = kind(Payload(mark))
@@ -145,6 +153,7 @@ def test_malicious_text_files_are_refused(kind, mark, tiny_store, tmp_path) -> N
         read_record(tmp_path / "run.json")
 
 
+@RUNS_NONE
 def test_a_malicious_record_of_a_run_is_not_kept(mark, run, tmp_path) -> None:
     (run.out / "run.json").write_bytes(as_pickle(Payload(mark)))
     with pytest.raises(CheckpointError, match=r"run.json"):

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+CLOSED = pytest.mark.claim(
+    "security", "nothing connects to the network unless it was asked to"
+)
+
 
 def test_a_closed_network_lets_loopback_pass(closed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -19,12 +23,16 @@ def test_a_closed_network_lets_loopback_pass(closed) -> None:
     assert len(closed.attempts) == 2
 
 
+@CLOSED
 def test_preparing_keeping_and_tables_connect_to_nobody(outputs) -> None:
     attempts = dict(outputs.attempts)
     attempts.pop("train")
     assert attempts == {"prepare": [], "keep_run": [], "make_tables": []}
 
 
+@pytest.mark.claim(
+    "machine", "without a network a run goes on with random weights, and says so"
+)
 def test_imagenet_weights_out_of_reach_are_said_and_recorded(outputs) -> None:
     assert outputs.attempts["train"]  # on by default, so it was tried
     assert json.loads((outputs.run / "run.json").read_text())["status"] == "finished"
@@ -34,6 +42,7 @@ def test_imagenet_weights_out_of_reach_are_said_and_recorded(outputs) -> None:
     assert "ImageNet weights were asked for and could not be had" in outputs.said
 
 
+@CLOSED
 def test_training_and_evaluation_without_them_connect_to_nobody(
     closed, small, tiny_store, tmp_path
 ) -> None:
@@ -65,6 +74,7 @@ mscf.cli.main()
 """
 
 
+@CLOSED
 def test_importing_everything_and_listing_methods_connect_to_nobody() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, timeout=100

@@ -104,6 +104,9 @@ def sources() -> dict[str, str]:
     return found
 
 
+@pytest.mark.claim(
+    "security", "no source reads pickles, evaluates text or starts a shell"
+)
 def test_no_source_and_no_notebook_runs_code_from_files() -> None:
     found = {name: refused(source) for name, source in sources().items()}
     assert len(found) > 100  # it has looked somewhere
@@ -161,6 +164,7 @@ def test_the_search_lets_pass(source) -> None:
     assert not refused(source)
 
 
+@pytest.mark.claim("security", "names that are commands, formulas or markup stay names")
 def test_the_grid_quotes_every_value_in_its_shell_commands() -> None:
     text = (ROOT / "Snakefile").read_text(encoding="utf-8")
     commands = re.findall(r"shell:\n((?: {8}.*\n)+)", text)

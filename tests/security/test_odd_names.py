@@ -3,12 +3,18 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from mscf.data.store import open_store
 from mscf.errors import Finding
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import notes, where_from
 from mscf.evaluation.tables import read_rows
 from mscf.results import read_results
+
+pytestmark = pytest.mark.claim(
+    "security", "names that are commands, formulas or markup stay names"
+)
 
 NAMES = {"-rf;$(touch x)", "=cmd", "<script>", "+1", "@sum", "\ttab"}
 

@@ -8,7 +8,12 @@ import pytest
 from mscf import replacing as module
 from mscf.replacing import replacing
 
+UMASK = pytest.mark.claim(
+    "security", "what is written obeys the user's umask, under names nobody can guess"
+)
 
+
+@UMASK
 def test_outputs_obey_the_users_umask(outputs) -> None:
     assert len(outputs.made) > 30
     for path in outputs.made:
@@ -16,6 +21,7 @@ def test_outputs_obey_the_users_umask(outputs) -> None:
         assert not mode & 0o027, f"{path}: {mode:o}"
 
 
+@UMASK
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o007])
 def test_a_replaced_file_obeys_the_umask_and_is_nobodys_before(mask, tmp_path) -> None:
     before = os.umask(mask)
@@ -29,6 +35,7 @@ def test_a_replaced_file_obeys_the_umask_and_is_nobodys_before(mask, tmp_path) -
         assert os.umask(before) == mask
 
 
+@UMASK
 def test_reading_the_umask_opens_nothing_to_others(monkeypatch) -> None:
     """Another thread may make a file in between: it must not be world-writable."""
     seen = []
@@ -45,6 +52,7 @@ def test_reading_the_umask_opens_nothing_to_others(monkeypatch) -> None:
     assert all(one & 0o022 for one in seen)
 
 
+@UMASK
 def test_temporary_names_cannot_be_guessed(tmp_path) -> None:
     names = set()
     for _ in range(20):
@@ -54,6 +62,7 @@ def test_temporary_names_cannot_be_guessed(tmp_path) -> None:
     assert all(len(name) >= len(".file.12345678.part") for name in names)
 
 
+@pytest.mark.claim("security", "a link in a file's place is replaced, not followed")
 def test_a_link_under_the_files_name_is_replaced_and_not_followed(tmp_path) -> None:
     (tmp_path / "other").write_text("of somebody else")
     (tmp_path / "file").symlink_to(tmp_path / "other")

@@ -1,6 +1,11 @@
 """What must not leak: tokens into logs, names from headers into anything."""
 
 import nibabel as nib
+import pytest
+
+pytestmark = pytest.mark.claim(
+    "security", "no secret of the environment and no name in a header gets out"
+)
 
 TOKEN, PERSON = "hush-8c1f0a", "Erika-Mustermann"
 

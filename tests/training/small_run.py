@@ -35,15 +35,37 @@ def settings_for(tiny_store, out, **changes) -> TrainSettings:
 
 def same_run(one, other) -> None:
     """Tables byte for byte, weights, moments and state of two runs bit for bit."""
-    for name in ("history.csv", "context.csv", "per_slice.csv"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
-    for name in ("last.ckpt", "best.ckpt"):
-        expected, header = read_checkpoint(one / name)
-        got, other_header = read_checkpoint(other / name)
-        assert got.keys() == expected.keys()
-        assert all(torch.equal(got[n], t) for n, t in expected.items())
-        assert header["epoch"] == other_header["epoch"]
-    states = [read_checkpoint(run / "last.ckpt")[1]["state"] for run in (one, other)]
-    for name in ("position", "schedule"):
-        assert states[0][name] == states[1][name]
-    assert states[0]["best"]["epoch"] == states[1]["best"]["epoch"]
+    assert differences(one, other) == []
+
+
+def differences(one, other) -> list[str]:
+    """What is not the same in two runs."""
+    found = [
+        name
+        for name in ("history.csv", "context.csv", "per_slice.csv")
+        if (one / name).read_bytes() != (other / name).read_bytes()
+    ]
+    best, other_best = (read_checkpoint(run / "best.ckpt") for run in (one, other))
+    last, other_last = (read_checkpoint(run / "last.ckpt") for run in (one, other))
+    if best[1]["epoch"] != other_best[1]["epoch"] or unlike(best[0], other_best[0]):
+        found.append("best weights")
+    wrong = unlike(last[0], other_last[0])
+    found += ["weights"] if any(n.startswith("model.") for n in wrong) else []
+    found += ["moments"] if any(n.startswith("optimizer.") for n in wrong) else []
+    state, other_state = last[1]["state"], other_last[1]["state"]
+    found += [n for n in ("position", "schedule") if state[n] != other_state[n]]
+    if best_epoch(state) != best_epoch(other_state):
+        found.append("best epoch")
+    return found
+
+
+def unlike(tensors: dict, others: dict) -> list[str]:
+    """The names of tensors that are not there in both, or not equal."""
+    both = tensors.keys() & others.keys()
+    wrong = [name for name in both if not torch.equal(tensors[name], others[name])]
+    return sorted((tensors.keys() ^ others.keys()) | set(wrong))
+
+
+def best_epoch(state: dict) -> int | None:
+    """Which epoch's weights the state of a run takes for the best."""
+    return state["best"]["epoch"] if state["best"] else None

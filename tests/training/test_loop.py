@@ -45,6 +45,7 @@ def test_a_run_leaves_history_record_weights_and_rows(
     assert context["entropy_64"].between(0, 4.16).all()
 
 
+@pytest.mark.claim("resume", "a stopped run ends with the same bytes when it goes on")
 def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> None:
     whole = train(settings_for(tiny_store, tmp_path / "whole", epochs=4))
     train(settings_for(tiny_store, tmp_path / "cut", epochs=2))
@@ -83,6 +84,9 @@ def test_a_refused_setting_leaves_no_folder(tiny_store, tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.claim(
+    "checkpoints", "a state of another run is refused, with what differs; files stay"
+)
 def test_resuming_with_other_settings_names_them(small, tiny_store, tmp_path) -> None:
     train(settings_for(tiny_store, tmp_path, epochs=1))
     with pytest.raises(CheckpointError, match=r"learning_rate 0.001 instead of 0.0002"):
@@ -99,6 +103,7 @@ def test_two_runs_never_share_a_folder(small, tiny_store, tmp_path) -> None:
         train(settings_for(tiny_store, tmp_path))
 
 
+@pytest.mark.claim("numbers", "a number that is not finite ends the run, and is named")
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good(
     small, tiny_store, tmp_path, monkeypatch
 ) -> None:
@@ -194,6 +199,9 @@ def test_all_slices_of_a_store_of_tumour_slices_are_an_error(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.claim(
+    "numbers", "a slice that is not as it was prepared is refused before the first step"
+)
 def test_a_store_that_has_changed_is_not_trained_on(
     small, tiny_store, tmp_path
 ) -> None:

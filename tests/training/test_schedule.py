@@ -69,6 +69,9 @@ def test_the_release_ends_after_more_than_twenty_epochs_at_a_high_rate() -> None
     assert run([1.0] * 22, rate=0.5, rule="release").end == "no gain in 20 epochs"
 
 
+@pytest.mark.claim(
+    "numbers", "an error that is not finite is never the best, nor a lack of gain"
+)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_never_counts(loss, rule) -> None:

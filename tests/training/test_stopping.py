@@ -14,6 +14,10 @@ from mscf.training import loop, schedule, snapshot, state
 from mscf.training.loop import train
 from mscf.training.stopping import SIGNALS, stop_requests
 
+ONE_REQUEST = pytest.mark.claim(
+    "stopping", "a request that is heard twice is one request"
+)
+
 
 @pytest.fixture
 def signal_after(monkeypatch):
@@ -33,6 +37,10 @@ def signal_after(monkeypatch):
     return arm
 
 
+@pytest.mark.claim(
+    "stopping",
+    "a signal stops a run with its state saved; it goes on to the same bytes",
+)
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_within_an_epoch_saves_and_the_run_ends_with_the_same_bytes(
     number,
@@ -64,6 +72,7 @@ def losses(monkeypatch):
     return told
 
 
+@pytest.mark.claim("resume", "a stopped run ends with the same bytes when it goes on")
 @pytest.mark.parametrize("rule", ["paper", "release"])
 @pytest.mark.parametrize("step", [15, 16, 17])  # the last: no step is left
 def test_schedule_and_best_weights_are_remembered_where_they_matter(
@@ -86,6 +95,9 @@ def test_schedule_and_best_weights_are_remembered_where_they_matter(
     same_run(whole.folder, resumed.folder)
 
 
+@pytest.mark.claim(
+    "checkpoints", "a state of another run is refused, with what differs; files stay"
+)
 def test_the_best_weights_of_another_run_are_refused_after_a_resume_too(
     small, losses, tiny_store, tmp_path, signal_after
 ) -> None:
@@ -129,6 +141,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_slices(
     assert run.history["loss"].iloc[0] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.claim("stopping", "before its first step is done a run ends at once")
 def test_before_the_first_step_is_done_a_signal_ends_at_once(
     small,
     tiny_store,
@@ -142,6 +155,7 @@ def test_before_the_first_step_is_done_a_signal_ends_at_once(
     train(settings_for(tiny_store, tmp_path, epochs=1))  # and starts anew
 
 
+@pytest.mark.claim("stopping", "in long epochs the state is saved every ten minutes")
 def test_the_state_is_saved_in_long_epochs_too(
     small,
     tiny_store,
@@ -159,6 +173,7 @@ def test_the_state_is_saved_in_long_epochs_too(
     assert len(saved) >= 3
 
 
+@ONE_REQUEST
 def test_a_second_signal_of_one_request_does_not_end_the_saving() -> None:
     reached = []
 
@@ -177,6 +192,7 @@ def test_a_second_signal_of_one_request_does_not_end_the_saving() -> None:
     assert reached == [True]
 
 
+@ONE_REQUEST
 def test_while_the_others_are_ended_the_same_request_is_not_heard_again() -> None:
     reached = []
 
