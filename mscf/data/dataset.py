@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mscf.data.augment import augment
 from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
-from mscf.errors import MemoryLimitError
 
 WINDOW = (-40.0, 160.0)  # HU; a usual liver window, open point 24
 
@@ -61,6 +60,11 @@ class SliceDataset(Dataset):
             random = np.random.default_rng((self.seed, epoch, row))
             image, target = augment(image, target, random)
         return image * 3.2 - 1.6, target
+
+    def name(self, key: int | tuple[int, int]) -> str:
+        """Case and slice of a key."""
+        entry = self.index.iloc[key[1] if isinstance(key, tuple) else key]
+        return f"{entry['case']}:{entry['slice']}"
 
 
 @dataclass(frozen=True)
@@ -168,27 +172,14 @@ def make_loader(
 def next_part(
     loaded: Iterator[tuple[Tensor, Tensor]], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The next images and targets of a loader's iterator, on the device.
-
-    Raises:
-        MemoryLimitError: a worker was ended from outside.
-    """
-    try:
-        images, targets = next(loaded)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise MemoryLimitError(
-            "workers", "those that load slices must live",
-            str(error).partition("\n")[0], "worker-died",
-            "short of memory or of /dev/shm: try --workers 0",
-        ) from error  # fmt: skip
+    """The next images and targets of a loader's iterator, on the device."""
+    images, targets = next(loaded)
     return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
 def leave_signals_to_the_parent(_worker: int) -> None:
     """Ctrl-C reaches every process of a terminal; the one that trains decides."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 

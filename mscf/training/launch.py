@@ -36,14 +36,9 @@ def launch(settings: TrainSettings) -> None:
     """
     out = settings.out
     remove_causes(out)
-    command = [
-        sys.executable, "-m", "mscf.training.launch", str(out), "--standalone",
-        f"--nproc-per-node={settings.processes}", "-m", "mscf", "train",
-        *arguments(settings),
-    ]  # fmt: skip
     terminal = sys.stderr.isatty()  # there the bar is drawn in place
     child = subprocess.Popen(  # noqa: S603
-        command,
+        command(settings),
         env=environment(settings.processes),
         stdout=None if terminal else subprocess.PIPE,
         stderr=None if terminal else subprocess.STDOUT,
@@ -59,6 +54,15 @@ def launch(settings: TrainSettings) -> None:
     if child.returncode:
         raise cause(out, child.returncode)
     remove_causes(out)
+
+
+def command(settings: TrainSettings) -> list[str]:
+    """Torchrun as our child, and what it starts in each process."""
+    return [
+        sys.executable, "-m", "mscf.training.launch", str(settings.out), "--standalone",
+        f"--nproc-per-node={settings.processes}", "-m", "mscf", "train",
+        *arguments(settings),
+    ]  # fmt: skip
 
 
 def arguments(settings: TrainSettings) -> list[str]:

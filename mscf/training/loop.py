@@ -26,7 +26,12 @@ from mscf.data.store import open_store
 from mscf.training.distributed import Ranks, joined
 from mscf.training.finite import BAD, Watch, check_statistics, gradient_norms
 from mscf.training.launch import launch
-from mscf.training.memory import memory_errors, room_for, step_memory
+from mscf.training.memory import (
+    memory_errors,
+    room_for,
+    step_memory,
+    worker_errors,
+)
 from mscf.training.progress import shown
 from mscf.training.randomness import seed_everything, use_deterministic
 from mscf.training.result import write_result
@@ -112,7 +117,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         state.log.warn(tight)
     network = torch.compile(model) if settings.compile else model
     stop.at_once = ranks.world == 1  # one of several alone would leave the others
-    with memory_errors(settings, needed):
+    with memory_errors(settings, needed), worker_errors(loader, state):
         while not state.ended:
             loader.batch_sampler.set_position(state.position.epoch, state.position.step)
             train_one_epoch(network, loader, state, stop)
