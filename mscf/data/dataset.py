@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from mscf.data.augment import augment
 from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 WINDOW = (-40.0, 160.0)  # HU; a usual liver window, open point 24
 
 
@@ -165,7 +167,6 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=leave_signals_to_the_parent,
     )
 
 
@@ -177,10 +178,20 @@ def next_part(
     return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
-def leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains decides."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+def begin(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """An iterator over a loader, whose workers never hear a signal that asks to stop.
+
+    Ctrl-C reaches every process of a terminal; the one that trains decides. They are
+    born with these signals held back: what they set themselves would come too late.
+    """
+    if not loader.num_workers:
+        return iter(loader)
+    resource_tracker.ensure_running()  # else started within, and it lifts the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def three_channels(images: Tensor) -> Tensor:

@@ -21,7 +21,13 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
-from mscf.data.dataset import SliceDataset, make_loader, next_part, three_channels
+from mscf.data.dataset import (
+    SliceDataset,
+    begin,
+    make_loader,
+    next_part,
+    three_channels,
+)
 from mscf.data.store import open_store
 from mscf.training.distributed import Ranks, joined
 from mscf.training.finite import BAD, Watch, check_statistics, gradient_norms
@@ -141,7 +147,7 @@ def train_one_epoch(
     settings, ranks, optimizer = state.settings, state.ranks, state.optimizer
     state.model.train()
     watch = Watch(state, loader.dataset)
-    loaded = iter(loader)
+    loaded = begin(loader)
     for step in shown(loader.batch_sampler.steps(), state):
         loss, n_own = torch.zeros((), device=settings.device), 0
         for part, keys in step.parts.items():  # of several the gradients accumulate

@@ -134,9 +134,7 @@ def lower(settings: TrainSettings) -> str:
     """What helps, in the order in which it costs least."""
     parts = (settings.processes or 1) * settings.accumulate
     room = settings.batch_size // parts > 1
-    more = (
-        f"--accumulate {2 * settings.accumulate} (the same batch_size in more passes)"
-    )
+    more = f"--accumulate {2 * settings.accumulate} (batch_size in more passes)"
     ways = [more] if room else []
     ways += ["--precision bf16"] if settings.precision == "float32" else []
     ways += ["a store of a smaller image_size"]

@@ -44,22 +44,21 @@ def options(store, out, **changes) -> list[str]:
 
 
 def start(
-    words: list[str], fault: str = "", module: str = "small_mscf", **streams
+    words: list[str], fault: str = "", module: str = "small_mscf", **others: str
 ) -> subprocess.Popen:
     """``mscf train WORDS`` as a user starts it, in a session of its own."""
-    return start_command([module, "train", *words], fault, **streams)
+    return start_command([module, "train", *words], fault, **others)
 
 
-def start_command(words: list[str], fault: str = "", **streams) -> subprocess.Popen:
-    """``python -m WORDS``."""
+def start_command(words: list[str], fault: str = "", **others: str) -> subprocess.Popen:
+    """``python -m WORDS``; ``others`` are of its environment."""
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
     environment["PYTHONPATH"] = os.pathsep.join((str(HERE), str(ROOT)))
-    environment |= {"FAULT": fault} if fault else {}
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
-    pipes |= {"stderr": subprocess.PIPE, "env": environment}
+    environment |= others | ({"FAULT": fault} if fault else {})
     return subprocess.Popen(
         [sys.executable, "-m", *words], text=True, start_new_session=True,
-        **(pipes | streams),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment,
     )  # fmt: skip
 
 
