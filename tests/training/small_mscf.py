@@ -8,10 +8,8 @@ environment lets one of ``FAULTS`` happen in rank 1 at its sixth forward pass.
 import errno
 import itertools
 import os
-import resource
 import signal
 import time
-from pathlib import Path
 
 from small_run import SmallNetwork
 from torch import Tensor
@@ -55,19 +53,9 @@ def disk_is_full(outputs: Tensor) -> Tensor:
     return outputs
 
 
-def memory_is_full(outputs: Tensor) -> Tensor:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    return outputs
-
-
 FAULTS = {
-    f.__name__: f
-    for f in (
-        nan, raises, refuses, waits, is_asked_to_stop, disk_is_full, memory_is_full,
-    )
-}  # fmt: skip
+    f.__name__: f for f in (nan, raises, refuses, waits, is_asked_to_stop, disk_is_full)
+}
 
 
 def install() -> None:
