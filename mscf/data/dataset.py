@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mscf.data.augment import augment
 from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
-from mscf.errors import MemoryLimitError
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 WINDOW = (-40.0, 160.0)  # HU; a usual liver window, open point 24
 
 
@@ -61,6 +62,11 @@ class SliceDataset(Dataset):
             random = np.random.default_rng((self.seed, epoch, row))
             image, target = augment(image, target, random)
         return image * 3.2 - 1.6, target
+
+    def name(self, key: int | tuple[int, int]) -> str:
+        """Case and slice of a key."""
+        entry = self.index.iloc[key[1] if isinstance(key, tuple) else key]
+        return f"{entry['case']}:{entry['slice']}"
 
 
 @dataclass(frozen=True)
@@ -161,35 +167,31 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=leave_signals_to_the_parent,
     )
 
 
 def next_part(
     loaded: Iterator[tuple[Tensor, Tensor]], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The next images and targets of a loader's iterator, on the device.
-
-    Raises:
-        MemoryLimitError: a worker was ended from outside.
-    """
-    try:
-        images, targets = next(loaded)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise MemoryLimitError(
-            "workers", "those that load slices must live",
-            str(error).partition("\n")[0], "worker-died",
-            "short of memory or of /dev/shm: try --workers 0",
-        ) from error  # fmt: skip
+    """The next images and targets of a loader's iterator, on the device."""
+    images, targets = next(loaded)
     return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
-def leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains decides."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+def begin(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """An iterator over a loader, whose workers never hear a signal that asks to stop.
+
+    Ctrl-C reaches every process of a terminal; the one that trains decides. They are
+    born with these signals held back: what they set themselves would come too late.
+    """
+    if not loader.num_workers:
+        return iter(loader)
+    resource_tracker.ensure_running()  # else started within, and it lifts the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def three_channels(images: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +52,7 @@ class Watch:
     """
 
     def __init__(self, state: RunState, slices: SliceDataset) -> None:
-        self.state, self.index = state, slices.index
+        self.state, self.slices = state, slices
         self.wished = False  # to save, or to stop
         self.stop = False
         self._late = state.settings.device.type == "cuda"
@@ -111,6 +110,7 @@ class Watch:
         """The error of a step, with ``failure.json`` of a process where it arose."""
         settings, rank = self.state.settings, self.state.ranks.rank
         where = f"epoch {self.state.position.epoch}, step {seen.step.number}"
+        where += f" of rank {rank}" if self.state.ranks.world > 1 else ""
         if rank not in bad:
             return DistributedError(
                 f"rank {bad[0]}", f"its numbers must be finite in {where}",
@@ -120,7 +120,7 @@ class Watch:
         finite = torch.isfinite(seen.norms).tolist()
         wrong = [n for n, good in zip(names, finite, strict=True) if not good][:3]
         keys = [key for part in seen.step.parts.values() for key in part]
-        slices = [slice_name(self.index, key) for key in keys]
+        slices = [self.slices.name(key) for key in keys]
         loss, rate = float(seen.loss), self.state.schedule.rate
         failure = {
             "epoch": self.state.position.epoch,
@@ -147,12 +147,6 @@ class Watch:
             settings.out, f"the loss of {where} must be finite", f"{loss} {on}",
             "loss-finite", advice,
         )  # fmt: skip
-
-
-def slice_name(index: pd.DataFrame, key: int | tuple[int, int]) -> str:
-    """Case and slice of a key of `SliceDataset`."""
-    entry = index.iloc[key[1] if isinstance(key, tuple) else key]
-    return f"{entry['case']}:{entry['slice']}"
 
 
 def check_statistics(model: nn.Module, folder: Path, epoch: int) -> None:

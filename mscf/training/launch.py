@@ -23,9 +23,7 @@ from mscf.training.log import say
 from mscf.training.settings import TrainSettings
 
 ENDED = "ranks.json"  # what torchrun says of processes that failed: rank to exit code
-HEARD = (
-    "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # passed on; Slurm sends the last to all
-)
+HEARD = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # by torchrun; Slurm sends it the last
 SAVING = 45  # seconds; torchrun itself gives its processes 30 after SIGTERM
 SECONDARY = {"rank-lost", "rank-hangs", "rank-failed", "launcher-gone"}
 
@@ -39,15 +37,9 @@ def launch(settings: TrainSettings) -> None:
     """
     out = settings.out
     remove_causes(out)
-    command = [
-        sys.executable, "-m", "mscf.training.launch", str(out), "--standalone",
-        f"--nproc-per-node={settings.processes}", f"--signals-to-handle={HEARD}",
-        "-m", "mscf", "train",
-        *arguments(settings),
-    ]  # fmt: skip
     terminal = sys.stderr.isatty()  # there the bar is drawn in place
     child = subprocess.Popen(  # noqa: S603
-        command,
+        command(settings),
         env=environment(settings.processes),
         stdout=None if terminal else subprocess.PIPE,
         stderr=None if terminal else subprocess.STDOUT,
@@ -63,6 +55,15 @@ def launch(settings: TrainSettings) -> None:
     if child.returncode:
         raise cause(out, child.returncode)
     remove_causes(out)
+
+
+def command(settings: TrainSettings) -> list[str]:
+    """Torchrun as our child, and what it starts in each process."""
+    return [
+        sys.executable, "-m", "mscf.training.launch", str(settings.out), "--standalone",
+        f"--nproc-per-node={settings.processes}", f"--signals-to-handle={HEARD}",
+        "-m", "mscf", "train", *arguments(settings),
+    ]  # fmt: skip
 
 
 def arguments(settings: TrainSettings) -> list[str]:

@@ -21,12 +21,23 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
-from mscf.data.dataset import SliceDataset, make_loader, next_part, three_channels
+from mscf.data.dataset import (
+    SliceDataset,
+    begin,
+    make_loader,
+    next_part,
+    three_channels,
+)
 from mscf.data.store import open_store
 from mscf.training.distributed import Ranks, joined
 from mscf.training.finite import BAD, Watch, gradient_norms
 from mscf.training.launch import launch
-from mscf.training.memory import memory_errors, room_for, step_memory
+from mscf.training.memory import (
+    memory_errors,
+    room_for,
+    step_memory,
+    worker_errors,
+)
 from mscf.training.progress import shown
 from mscf.training.randomness import seed_everything, use_deterministic
 from mscf.training.result import write_result
@@ -112,7 +123,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         state.log.warn(tight)
     network = torch.compile(model) if settings.compile else model
     stop.at_once = ranks.world == 1  # one of several alone would leave the others
-    with memory_errors(settings, needed):
+    with memory_errors(settings, needed), worker_errors(loader, state):
         while not state.ended:
             loader.batch_sampler.set_position(state.position.epoch, state.position.step)
             train_one_epoch(network, loader, state, stop)
@@ -135,7 +146,7 @@ def train_one_epoch(
     settings, ranks, optimizer = state.settings, state.ranks, state.optimizer
     state.model.train()
     watch = Watch(state, loader.dataset)
-    loaded = iter(loader)
+    loaded = begin(loader)
     for step in shown(loader.batch_sampler.steps(), state):
         loss, n_own = torch.zeros((), device=settings.device), 0
         for part, keys in step.parts.items():  # of several the gradients accumulate

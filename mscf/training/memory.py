@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mscf.errors import Finding, MemoryLimitError
 from mscf.models.cost import parameters
 from mscf.training.settings import TrainSettings
+from mscf.training.state import RunState
 
 FLOAT32 = 4  # bytes
 FULL = 0.9  # of what is free; above it there is a warning
@@ -96,6 +98,31 @@ def memory_errors(settings: TrainSettings, needed: int = 0) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def worker_errors(loader: DataLoader, state: RunState) -> Iterator[None]:
+    """Turns the death of a loading process into one line with the slices waited for.
+
+    PyTorch raises it wherever this process just is, so it may be in mid-step.
+
+    Raises:
+        MemoryLimitError: exit code 6.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        loader.batch_sampler.set_position(state.position.epoch, state.position.step)
+        steps = loader.batch_sampler.steps()[:1]  # none: the epoch's last one is done
+        keys = [key for step in steps for part in step.parts.values() for key in part]
+        names = ", ".join(map(loader.dataset.name, keys)) or "the next epoch"
+        raise MemoryLimitError(
+            "workers", f"must live; {state.position} waits for {names}",
+            str(error).partition("\n")[0].strip(), "worker-died",
+            "short of memory or of shared memory (/dev/shm): try --workers 0",
+        ) from error  # fmt: skip
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether this is numpy's, the CPU allocator's or a GPU's way to say so."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
@@ -107,9 +134,10 @@ def lower(settings: TrainSettings) -> str:
     """What helps, in the order in which it costs least."""
     parts = (settings.processes or 1) * settings.accumulate
     room = settings.batch_size // parts > 1
-    ways = [f"--accumulate {2 * settings.accumulate}"] if room else []
+    more = f"--accumulate {2 * settings.accumulate} (batch_size in more passes)"
+    ways = [more] if room else []
     ways += ["--precision bf16"] if settings.precision == "float32" else []
-    ways += ["a store of smaller slices"]
+    ways += ["a store of a smaller image_size"]
     ways += ["fewer --workers"] if settings.workers else []
     return f"lower it by {', '.join(ways)}"
 

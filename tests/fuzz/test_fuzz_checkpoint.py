@@ -57,7 +57,7 @@ def seeded(damage):
     return lambda content, seed: damage(content, random.Random(seed))
 
 
-@pytest.mark.claim("checkpoints", "a flipped bit is refused")
+@pytest.mark.claim("checkpoints", "A flipped bit is refused")
 @pytest.mark.parametrize("n", [50, pytest.param(1500, marks=LONG)])
 def test_every_flipped_bit_is_refused(n, reading, shows) -> None:
     damage = seeded(mutating.flip)
@@ -66,7 +66,7 @@ def test_every_flipped_bit_is_refused(n, reading, shows) -> None:
     shows(tried=n)
 
 
-@pytest.mark.claim("checkpoints", "a flipped bit is refused")
+@pytest.mark.claim("checkpoints", "A flipped bit is refused")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_all_bits_of_a_checkpoint_one_after_another_are_refused(reading, shows) -> None:
@@ -81,7 +81,7 @@ def test_all_bits_of_a_checkpoint_one_after_another_are_refused(reading, shows) 
     shows(tried=len(bits))
 
 
-@pytest.mark.claim("checkpoints", "a file that was cut off is refused")
+@pytest.mark.claim("checkpoints", "A file that was cut off is refused")
 @pytest.mark.parametrize("n", [17, pytest.param(500, marks=LONG)])
 def test_every_cut_is_refused(n, reading, shows) -> None:
     damage = seeded(mutating.cut)
@@ -109,7 +109,7 @@ def edit(content: bytes, seed: int, redigest: bool = False) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-@pytest.mark.claim("checkpoints", "an edit of the header is refused or changes nothing")
+@pytest.mark.claim("checkpoints", "An edit of the header is refused or changes nothing")
 @pytest.mark.parametrize("n", [33, pytest.param(1000, marks=LONG)])
 def test_every_edit_of_the_header_is_refused_or_changes_nothing(
     n, reading, shows

@@ -33,7 +33,7 @@ def started(store, out, *more: str) -> subprocess.Popen:
 
 @pytest.mark.claim(
     "resume",
-    "the paper's network on the LiTS excerpt, killed by SIGKILL at three random times, "
+    "The paper's network on the LiTS excerpt, killed by SIGKILL at three random times, "
     "ends with the bytes of the run that was not",
 )
 @pytest.mark.shared

@@ -1,92 +1,245 @@
-"""Several processes on a CPU: the same run as one that accumulates; faults end it."""
+"""One command trains with several processes; whatever ends one of them ends all."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pandas as pd
+import psutil
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from small_processes import (
+    ended,
+    listener,
+    living,
+    options,
+    rank_of,
+    run,
+    start,
+    start_command,
+    until_saved,
+)
 
 from mscf.training.launch import arguments
 from mscf.training.settings import TrainSettings
 
-pytestmark = [pytest.mark.check, pytest.mark.timeout(300)]
+PORT = "A port that is taken is one line, or does not matter: another is chosen"
+ALIKE = "Two processes train as one that accumulates the same parts does"
+KILLED = "A process that is killed ends all, is named, and the run goes on bit-equal"
+RAISED = "A process that fails shows its own error, not that of those who waited for it"
+HANGS = "A process that hangs is named with its last step"
+ORPHANS = "No process outlives the launcher that is killed"
+ASKED = "A request to stop saves and ends several processes with exit code 75"
+NOTEBOOK = "A notebook that is killed or stopped leaves no training process behind"
+
+check = pytest.mark.check
+pytestmark = pytest.mark.timeout(300)
 
 
-def command(store, out, *options: str) -> list[str]:
-    return [
-        sys.executable, "-m", "mscf", "train", "--data", str(store), "--out", str(out),
-        "--method", "cenet", "--gpus", "0", "--no-pretrained", "--batch-size", "4",
-        "--precision", "float32", "--epochs", "2", *options,
-    ]  # fmt: skip
+def two(store, out, **changes) -> list[str]:
+    return options(store, out, processes=2, **changes)
 
 
-def run(store, out, *options: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command(store, out, *options), env=environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-
-
-def processes_of(out) -> list[int]:
-    found = subprocess.run(["pgrep", "-f", str(out)], capture_output=True, text=True)
-    return [int(pid) for pid in found.stdout.split()]
-
-
-def test_two_processes_are_one_that_accumulates_two_parts(tiny_store, tmp_path) -> None:
-    two = run(tiny_store, tmp_path / "two", "--processes", "2")
-    one = run(tiny_store, tmp_path / "one", "--accumulate", "2")
-    assert (two.returncode, one.returncode) == (0, 0), two.stderr + one.stderr
-    assert two.stdout.count("mean Dice") == 1
+@check
+@pytest.mark.claim("processes", ALIKE)
+def test_one_command_trains_cenet_with_two_processes(
+    tiny_store, tmp_path, shows
+) -> None:
+    changes = {"method": "cenet", "epochs": 1}
+    pair = run(two(tiny_store, tmp_path / "two", **changes), module="mscf")
+    one = options(tiny_store, tmp_path / "one", accumulate=2, **changes)
+    one = run(one, module="mscf")
+    assert (pair.returncode, one.returncode) == (0, 0), pair.stderr + one.stderr
+    assert pair.stdout.count("mean Dice") == 1
     tables = [pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two")]
     difference = (tables[0]["loss"] - tables[1]["loss"]).abs().max()
     assert difference < 1e-5
     rows = pd.read_csv(tmp_path / "two/per_slice.csv")
     assert len(rows) == len(rows[["case", "slice"]].drop_duplicates()) == 6
     assert not list((tmp_path / "two").glob("rank*"))
+    shows(shown=f"losses differ by {difference:.0e}")
 
 
-def test_a_rank_that_is_killed_ends_all_and_the_run_goes_on(
-    tiny_store, tmp_path
+LONG = {"batch_size": 8, "epochs": 10, "split": "slice", "fold": 3}  # 2 steps each
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.claim("processes", ALIKE)
+@pytest.mark.parametrize("method", ["cenet", "mscf"])
+def test_twenty_steps_of_two_processes_are_those_of_one(
+    method, tiny_store, tmp_path, shows
 ) -> None:
-    whole = run(tiny_store, tmp_path / "whole", "--processes", "2")
-    assert whole.returncode == 0, whole.stderr
-    out = tmp_path / "cut"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = subprocess.Popen(
-        command(tiny_store, out, "--processes", "2"), env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while not (out / "last.ckpt").exists():
-        assert started.poll() is None
-        time.sleep(0.1)
-    ranks = [pid for pid in processes_of(out) if rank_of(pid) == "1"]
-    os.kill(ranks[0], signal.SIGKILL)
-    begin = time.monotonic()
-    _, errors = started.communicate(timeout=60)
-    assert time.monotonic() - begin < 15
-    assert started.returncode == 8
-    assert "rank 1: must live as long as the others (found: ended by SIGKILL)" in errors
-    assert not processes_of(out)
-    again = run(tiny_store, out, "--processes", "2", "--resume")
+    seconds = {}
+    for name, parts in (("two", {"processes": 2}), ("one", {"accumulate": 2})):
+        words = options(tiny_store, tmp_path / name, method=method, **LONG, **parts)
+        done = ended(start(words, module="mscf"), 1700)
+        assert done.returncode == 0, done.stderr
+        timing = pd.read_csv(tmp_path / name / "timing.csv")
+        seconds[name] = timing["seconds"].sum()
+    tables = [pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two")]
+    difference = (tables[0]["loss"] - tables[1]["loss"]).abs().max()
+    assert difference < 1e-5
+    shows(
+        tried=20,
+        shown=f"20 steps of {method}: losses differ by {difference:.0e}, one process "
+        f"{seconds['one']:.0f} s, two {seconds['two']:.0f} s",
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_store, tmp_path_factory) -> Path:
+    """A run that nothing disturbed, but that torchrun's usual port is taken."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    with listener(29500):
+        done = run(two(tiny_store, out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def goes_on_as(whole: Path, words: list[str], out: Path) -> None:
+    again = run([*words, "--resume"])
     assert again.returncode == 0, again.stderr
     for name in ("history.csv", "per_slice.csv"):
-        expected = (tmp_path / "whole" / name).read_bytes()
-        assert (out / name).read_bytes() == expected
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
-def rank_of(pid: int) -> str:
-    """The RANK in a process's environment; empty for the others."""
-    try:
-        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return ""
-    return next((w[5:].decode() for w in words if w.startswith(b"RANK=")), "")
+@check
+@pytest.mark.claim("processes", PORT)
+def test_torchruns_usual_port_may_be_taken(whole) -> None:
+    record = json.loads((whole / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["settings"]["processes"] == 2
+
+
+@check
+@pytest.mark.claim("processes", KILLED)
+def test_a_rank_that_is_killed_ends_all_and_the_run_goes_on(
+    whole, tiny_store, tmp_path, shows
+) -> None:
+    words = two(tiny_store, tmp_path)
+    child = start(words, fault="waits 1 4")
+    family = until_saved(child, tmp_path)
+    begin = time.monotonic()
+    rank_of(family, 1).kill()
+    done = ended(child)
+    seconds = time.monotonic() - begin
+    assert done.returncode == 8
+    line = "rank 1: must live as long as the others (found: ended by SIGKILL)"
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert seconds < 15
+    assert not living(family)
+    goes_on_as(whole, words, tmp_path)
+    shows(shown=f"all ended {seconds:.1f} s after it")
+
+
+@check
+@pytest.mark.claim("processes", ASKED)
+def test_a_request_to_stop_saves_and_ends_all_with_75(
+    whole, tiny_store, tmp_path
+) -> None:
+    words = two(tiny_store, tmp_path)
+    child = start(words, fault="waits 1 4")
+    family = until_saved(child, tmp_path)
+    child.send_signal(signal.SIGTERM)
+    child.send_signal(signal.SIGTERM)  # as timeout and Slurm do: one request
+    done = ended(child)
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.startswith("stopped: ")
+    assert done.stderr.count("\n") == 1
+    assert not living(family)
+    goes_on_as(whole, words, tmp_path)
+
+
+@check
+@pytest.mark.claim("processes", RAISED)
+@pytest.mark.parametrize(
+    ("fault", "code", "line"),
+    [
+        ("refuses", 3, "error: case 5: must be readable (found: rubbish) [some-check]"),
+        (
+            "raises", 8, "error: rank 1: must end without an error (found: ValueError: "
+            "something of its own); its traceback is in rank-1.json [rank-raised]",
+        ),
+    ],
+)  # fmt: skip
+def test_the_error_of_a_rank_is_the_one_that_is_shown(
+    fault, code, line, tiny_store, tmp_path
+) -> None:
+    done = run(two(tiny_store, tmp_path), fault=f"{fault} 1 4")
+    assert done.returncode == code
+    assert done.stderr.splitlines() == [line]
+    if fault == "raises":
+        left = json.loads((tmp_path / "rank-1.json").read_text())
+        assert "small_mscf.py" in left["traceback"]
+
+
+@check
+@pytest.mark.claim("processes", HANGS)
+def test_a_rank_that_hangs_is_named(tiny_store, tmp_path, shows) -> None:
+    child = start(two(tiny_store, tmp_path, timeout=10), fault="waits 1 4")
+    family = until_saved(child, tmp_path)
+    begin = time.monotonic()
+    done = ended(child)
+    seconds = time.monotonic() - begin
+    assert done.returncode == 8, done.stderr
+    assert "no answer in time from rank 1 since step 1:0" in done.stderr
+    assert not living(family)
+    shows(shown=f"with --timeout 10 ended {seconds:.0f} s after the last sign of life")
+
+
+@check
+@pytest.mark.claim("processes", ORPHANS)
+def test_no_process_outlives_a_launcher_that_is_killed(
+    tiny_store, tmp_path, shows
+) -> None:
+    child = start(two(tiny_store, tmp_path), fault="waits 1 4")
+    family = until_saved(child, tmp_path)
+    begin = time.monotonic()
+    child.kill()
+    assert len(family) >= 4  # the command, torchrun, two ranks
+    assert not living(family)
+    shows(shown=f"none left {time.monotonic() - begin:.1f} s later")
+    child.communicate()
+
+
+@check
+@pytest.mark.claim("notebook", NOTEBOOK)
+@pytest.mark.parametrize(
+    ("whom", "number", "code"),
+    [("kernel", signal.SIGKILL, 1), ("command", signal.SIGINT, 75)],
+)
+def test_a_notebook_that_trains_leaves_nobody_behind(
+    whom, number, code, tiny_store, tmp_path, monkeypatch
+) -> None:
+    for folder in ("mscf", "notebooks"):  # what a clone looks like
+        (tmp_path / folder).mkdir()
+    (tmp_path / "_toc.yml").touch()
+    out = tmp_path / "run"
+    changes = {"data": str(tiny_store), "out": str(out), "epochs": 3, "batch_size": 4}
+    changes |= {"pretrained": False, "gpus": 0, "processes": 2}
+    cells = [
+        "import os, small_mscf\nsmall_mscf.install()\nprint(os.getpid())",
+        "from mscf.training.loop import train\n"
+        "from mscf.training.settings import TrainSettings\n"
+        f"train(TrainSettings(**{changes}))",
+    ]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "notebooks/trains.ipynb")
+    monkeypatch.chdir(tmp_path)
+    command = start_command(["mscf", "notebook", "trains"], fault="waits 1 4")
+    command.stdout.readline()
+    kernel = psutil.Process(int(command.stdout.readline()))
+    family = until_saved(command, out)
+    assert kernel in family
+    assert len(family) >= 5  # the command, its kernel, torchrun, two ranks
+    (kernel if whom == "kernel" else command).send_signal(number)
+    _, errors = command.communicate(timeout=100)
+    assert command.returncode == code, errors
+    assert not living(family)
 
 
 def test_the_ranks_are_started_with_the_settings_given(tmp_path) -> None:
@@ -100,105 +253,11 @@ def test_the_ranks_are_started_with_the_settings_given(tmp_path) -> None:
     assert {"--gpus=0", "--processes=2", "--compile", "--method=unet"} <= set(words)
 
 
-def started(store, out, *options: str) -> subprocess.Popen:
-    """A run of two processes whose first state is saved."""
-    child = subprocess.Popen(
-        command(store, out, "--processes", "2", *options),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while not (out / "last.ckpt").exists():
-        assert child.poll() is None, child.stderr.read()
-        time.sleep(0.1)
-    return child
-
-
-def rank_one(out) -> int:
-    return next(pid for pid in processes_of(out) if rank_of(pid) == "1")
-
-
-def test_a_request_to_stop_saves_and_ends_all_with_75(tiny_store, tmp_path) -> None:
-    whole = run(tiny_store, tmp_path / "whole", "--processes", "2", "--epochs", "4")
-    assert whole.returncode == 0, whole.stderr
-    out = tmp_path / "cut"
-    child = started(tiny_store, out, "--epochs", "4")
-    child.send_signal(signal.SIGTERM)
-    child.send_signal(signal.SIGTERM)  # as timeout and Slurm do: one request
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 75, errors
-    assert errors.startswith("stopped: ")
-    assert errors.count("\n") == 1
-    assert not processes_of(out)
-    again = run(tiny_store, out, "--processes", "2", "--epochs", "4", "--resume")
-    assert again.returncode == 0, again.stderr
-    expected = (tmp_path / "whole/history.csv").read_bytes()
-    assert (out / "history.csv").read_bytes() == expected
-
-
-def test_a_rank_that_hangs_is_named(tiny_store, tmp_path) -> None:
-    child = started(tiny_store, tmp_path, "--epochs", "50", "--timeout", "10")
-    os.kill(rank_one(tmp_path), signal.SIGSTOP)
-    _, errors = child.communicate(timeout=90)
-    assert child.returncode == 8, errors
-    assert "no answer in time from rank 1 since step " in errors
-    assert not processes_of(tmp_path)
-
-
-def test_no_process_outlives_a_launcher_that_is_killed(tiny_store, tmp_path) -> None:
-    child = started(tiny_store, tmp_path, "--epochs", "50")
-    child.kill()
-    for _ in range(150):
-        if not processes_of(tmp_path):
-            break
-        time.sleep(0.1)
-    assert not processes_of(tmp_path)
-
-
-def test_a_run_goes_on_with_other_processes_only_where_that_was_allowed(
-    tiny_store, tmp_path
-) -> None:
-    assert (
-        run(tiny_store, tmp_path, "--processes", "2", "--epochs", "1").returncode == 0
-    )
-    refused = run(tiny_store, tmp_path, "--resume")
-    assert refused.returncode == 4
-    assert "processes 1 instead of 2" in refused.stderr
-    allowed = run(tiny_store, tmp_path, "--resume", "--allow-inexact")
-    assert allowed.returncode == 0, allowed.stderr
-    record = json.loads((tmp_path / "run.json").read_text())
-    assert "processes 1 instead of 2" in record["inexact"]
-
-
-@pytest.mark.parametrize("batch", ["2", "7"])
-def test_uneven_parts_and_a_process_without_a_slice_lose_nothing(
-    batch, tiny_store, tmp_path
-) -> None:
-    """15 slices: with batch 2 a last step of one slice, of which rank 1 has none."""
-    options = (
-        "--batch-size",
-        batch,
-        "--epochs",
-        "1",
-        "--split",
-        "slice",
-        "--fold",
-        "3",
-    )
-    two = run(tiny_store, tmp_path / "two", "--processes", "2", *options)
-    one = run(tiny_store, tmp_path / "one", "--accumulate", "2", *options)
-    assert (two.returncode, one.returncode) == (0, 0), two.stderr + one.stderr
-    split = pd.read_csv(tmp_path / "two/split.csv")
-    assert (split["fold"] != 3).sum() == 15
-    losses = [
-        pd.read_csv(tmp_path / name / "history.csv")["loss"] for name in ("one", "two")
-    ]
-    assert (losses[0] - losses[1]).abs().max() < 1e-5
-
-
+@check
 def test_bad_settings_start_no_process_and_leave_no_folder(
     tiny_store, tmp_path
 ) -> None:
-    refused = run(tiny_store, tmp_path / "run", "--processes", "2", "--fold", "7")
+    refused = run(two(tiny_store, tmp_path / "run", fold=7), module="mscf")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()

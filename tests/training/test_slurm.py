@@ -14,19 +14,21 @@ from pathlib import Path
 import pytest
 
 pytestmark = [pytest.mark.check, pytest.mark.timeout(300)]
+HERE = Path(__file__).parent
 
-SCRIPT = Path(__file__).parents[2] / "profiles/slurm/train.sh"
+SCRIPT = HERE.parents[1] / "profiles/slurm/train.sh"
 ENDS_AT_THE_LIMIT = pytest.mark.claim(
     "stopping",
-    "Slurm's signal before the time limit, sent to every process, saves the state; the "
+    "Slurm's signal before the time limit, to every process, saves the state; the "
     "job is queued again and ends with the same bytes",
 )
 STUBS = {
     "srun": """
         for node in $(seq 2 "$SLURM_JOB_NUM_NODES"); do "$@" & done
         "$@"; code=$?; wait; exit $code""",
-    "mscf": f'exec {sys.executable} -m mscf "$@"',
-    "torchrun": f'exec {sys.executable} -m torch.distributed.run "$@"',
+    "mscf": f'exec {sys.executable} -m small_mscf "$@"',
+    "torchrun": f"""
+        exec {sys.executable} -m torch.distributed.run "${{@/#mscf/small_mscf}}" """,
     "scontrol": """
         [ "$1" = show ] && echo 127.0.0.1
         [ "$1" = requeue ] && echo "$2" >> "$QUEUE"; exit 0""",
@@ -47,12 +49,12 @@ def sbatch(tiny_store, tmp_path):
             "SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": str(nodes),
             "SLURM_JOB_NODELIST": "node", "QUEUE": str(tmp_path / "queue"),
             "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
         }  # fmt: skip
         return subprocess.Popen(
             [
                 SCRIPT, tiny_store, out, "--epochs", "3", "--batch-size", "4",
-                "--gpus", "0", "--no-pretrained", "--precision", "float32",
-                "--method", "cenet", *options,
+                "--gpus", "0", "--no-pretrained", "--precision", "float32", *options,
             ],
             env=os.environ | slurm, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True,

@@ -1,0 +1,166 @@
+"""Several processes, started as torchrun starts them: one network, one end for all."""
+
+import json
+import re
+import time
+
+import pandas as pd
+import pytest
+from small_processes import Ended, finished, forked, listener, options, together
+from small_run import same_run, settings_for
+
+from mscf.checkpoint import read_checkpoint
+from mscf.errors import CheckpointError, NumericalError, StorageError
+from mscf.training.distributed import LAUNCHED
+from mscf.training.launch import cause
+from mscf.training.loop import train
+
+ALIKE = "Two processes train as one that accumulates the same parts does"
+SHARED = "However many processes, a slice trains once an epoch and is evaluated once"
+OTHERS = "A run goes on with other processes only where that was allowed"
+EXACT = "A run of two processes, stopped in the middle of an epoch, ends bit-equal"
+NAN = "A NaN in one of several processes stops all, with rank and slices named"
+DISK = "A disk that is full for the process that saves ends all of them"
+PORT = "A port that is taken is one line, or does not matter: another is chosen"
+DIFFER = "Processes that were started with different settings do not train"
+
+
+def losses(*folders) -> list[pd.Series]:
+    return [pd.read_csv(folder / "history.csv")["loss"] for folder in folders]
+
+
+@pytest.mark.claim("processes", ALIKE)
+@pytest.mark.claim("processes", SHARED)
+@pytest.mark.parametrize("batch", [4, 2, 7])
+def test_two_processes_are_one_that_accumulates_two_parts(
+    batch, small, tiny_store, tmp_path, shows
+) -> None:
+    """15 slices: with batch 2 a last step of one slice, of which rank 1 has none."""
+    changes = {"batch_size": batch, "split": "slice", "fold": 3}
+    words = options(tiny_store, tmp_path / "two", **changes)
+    assert [rank.code for rank in together(words, words)] == [0, 0]
+    changes |= {"accumulate": 2, "precision": "float32"}
+    train(settings_for(tiny_store, tmp_path / "one", **changes))
+    one, two = losses(tmp_path / "one", tmp_path / "two")
+    assert (one - two).abs().max() < 1e-5
+    split = pd.read_csv(tmp_path / "two/split.csv")
+    test = split.loc[split["fold"] == 3, ["case", "slice"]].to_numpy().tolist()
+    assert len(test) == 3  # odd: one rank evaluates two of them
+    for name in ("one", "two"):
+        rows = pd.read_csv(tmp_path / name / "per_slice.csv")
+        assert sorted(rows[["case", "slice"]].to_numpy().tolist()) == sorted(test)
+    shows(shown=f"losses differ by {(one - two).abs().max():.0e}")
+
+
+def lines(ended: Ended) -> list[str]:
+    return ended.errors.splitlines()
+
+
+@pytest.mark.claim("processes", NAN)
+def test_a_nan_in_one_rank_stops_all_and_is_named(tiny_store, tmp_path) -> None:
+    words = options(tiny_store, tmp_path / "run")
+    ended = together(words, words, fault="nan 1 4", **{LAUNCHED: "1"})
+    assert [rank.code for rank in ended] == [8, 5]
+    error = cause(tmp_path / "run", 1)
+    assert isinstance(error, NumericalError)
+    where = "epoch 1, step 1 of rank 1 must be finite (found: nan on liver_"
+    assert where in str(error)
+    failure = json.loads((tmp_path / "run/failure.json").read_text())
+    assert failure["rank"] == 1
+    assert len(failure["slices"]) == 2  # its half of a batch
+    assert all(name in str(error) for name in failure["slices"])
+    _, header = read_checkpoint(tmp_path / "run/last.ckpt")
+    assert header["state"]["position"]["epoch"] == 1  # as it was saved
+
+
+@pytest.mark.check
+@pytest.mark.claim("processes", DISK)
+@pytest.mark.claim("machine", "A full disk ends a run with its last state untouched")
+def test_when_the_first_one_cannot_save_all_end(tiny_store, tmp_path, shows) -> None:
+    words = options(tiny_store, tmp_path / "run")
+    begin = time.monotonic()
+    ended = together(words, words, fault="disk_is_full 0 4", **{LAUNCHED: "1"})
+    seconds = time.monotonic() - begin
+    assert [rank.code for rank in ended] == [7, 8]
+    error = cause(tmp_path / "run", 1)
+    assert isinstance(error, StorageError)
+    assert "No space left on device" in str(error)
+    _, header = read_checkpoint(tmp_path / "run/last.ckpt")
+    assert header["state"]["position"]["epoch"] == 1
+    shows(shown=f"all ended {seconds:.1f} s after the start")
+
+
+@pytest.mark.check
+@pytest.mark.claim("processes", DIFFER)
+def test_a_rank_with_another_seed_is_found_at_the_start(tiny_store, tmp_path) -> None:
+    ended = together(
+        options(tiny_store, tmp_path / "run"),
+        options(tiny_store, tmp_path / "run", seed=1),
+    )
+    for rank in ended:
+        assert rank.code == 8
+        (line,) = lines(rank)
+        assert line.startswith("error: rank 1: must have the settings, data and code")
+        one, other = re.search(r"found: (\w{12}) instead of (\w{12})\)", line).groups()
+        assert one != other
+    assert not (tmp_path / "run/history.csv").exists()
+
+
+@pytest.mark.check
+@pytest.mark.claim("processes", PORT)
+def test_a_port_that_was_given_and_is_taken_is_one_line(
+    tiny_store, tmp_path, shows
+) -> None:
+    with listener() as port:
+        begin = time.monotonic()
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        first = forked(
+            options(tiny_store, tmp_path / "run"), RANK="0", WORLD_SIZE="2", **where
+        )
+        ended = finished(first)
+        seconds = time.monotonic() - begin
+    assert ended.code == 8
+    (line,) = lines(ended)
+    assert f"{port}" in line
+    assert "is the port free" in line
+    assert seconds < 10
+    shows(shown=f"ended after {seconds:.1f} s")
+
+
+@pytest.mark.check
+@pytest.mark.claim("resume", OTHERS)
+def test_a_run_goes_on_with_other_processes_only_where_that_was_allowed(
+    small, tiny_store, tmp_path
+) -> None:
+    words = options(tiny_store, tmp_path / "run", epochs=1)
+    assert [rank.code for rank in together(words, words)] == [0, 0]
+    same = {"precision": "float32", "epochs": 2, "resume": True}
+    with pytest.raises(CheckpointError, match="processes 1 instead of 2"):
+        train(settings_for(tiny_store, tmp_path / "run", **same))
+    run = train(settings_for(tiny_store, tmp_path / "run", allow_inexact=True, **same))
+    assert "processes 1 instead of 2" in run.record["inexact"]
+    assert len(run.history) == 2
+
+
+@pytest.mark.check
+@pytest.mark.claim("resume", EXACT)
+def test_two_processes_stopped_in_the_middle_end_with_the_same_bytes(
+    tiny_store, tmp_path, shows
+) -> None:
+    """20 steps, of which the request comes in the tenth, in one of the two."""
+    words = {
+        name: options(tiny_store, tmp_path / name, epochs=5, split="slice", fold=3)
+        for name in ("whole", "cut")
+    }
+    begin = time.monotonic()
+    assert [r.code for r in together(words["whole"], words["whole"])] == [0, 0]
+    seconds = time.monotonic() - begin
+    ended = together(words["cut"], words["cut"], fault="is_asked_to_stop 1 9")
+    assert [rank.code for rank in ended] == [75, 75]
+    _, header = read_checkpoint(tmp_path / "cut/last.ckpt")
+    position = header["state"]["position"]
+    assert (position["epoch"], position["step"]) == (2, 2)
+    again = [*words["cut"], "--resume"]
+    assert [rank.code for rank in together(again, again)] == [0, 0]
+    same_run(tmp_path / "whole", tmp_path / "cut")
+    shows(shown=f"20 steps of a small network: {seconds:.1f} s")
