@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(items) -> None:
         for mark in item.iter_markers("claim"):
             section, sentence = mark.args
             assert section in SECTIONS, f"{item.nodeid}: no section {section!r}"
+            sentence = sentence[0].upper() + sentence[1:]
             item.user_properties.append(("claim", (section, sentence, place)))
 
 

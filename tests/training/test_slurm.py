@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.check, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
+check, slow = pytest.mark.check, pytest.mark.slow
 HERE = Path(__file__).parent
 
 SCRIPT = HERE.parents[1] / "profiles/slurm/train.sh"
@@ -72,7 +73,11 @@ def processes_of_step(out: Path) -> list[int]:
 
 @ENDS_AT_THE_LIMIT
 @pytest.mark.parametrize(
-    ("nodes", "options"), [(1, ("--processes", "2")), (2, ())], ids=["one", "two"]
+    ("nodes", "options"),
+    [
+        pytest.param(1, ("--processes", "2"), marks=check, id="one machine"),
+        pytest.param(2, (), marks=slow, id="two machines"),
+    ],
 )
 def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
     nodes, options, sbatch, tmp_path
@@ -99,6 +104,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
     assert (out / "history.csv").read_bytes() == expected
 
 
+@check
 def test_a_job_that_fails_is_not_queued_again(sbatch, tmp_path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/rank-0.json").write_text('{"code": 75}')  # of an earlier try
