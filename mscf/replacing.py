@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -43,7 +43,8 @@ def replacing(path: Path, text: bool = True, size: int = 0) -> Iterator[IO]:
         raise cannot_write(path, error, must) from error
     finally:
         if part is not None:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # renamed, or gone with its disk: nobody reads it
+                part.unlink()
 
 
 def reserve(file: IO, offset: int, size: int) -> None:

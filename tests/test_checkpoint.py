@@ -87,6 +87,18 @@ def test_a_failed_write_leaves_the_older_file(written, monkeypatch) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_disk_that_fails_altogether_is_one_line_too(written, monkeypatch) -> None:
+    path, tensors = written
+
+    def gone(*args, **options):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("mscf.replacing.os.posix_fallocate", gone)
+    monkeypatch.setattr("mscf.replacing.Path.unlink", gone)
+    with pytest.raises(StorageError, match=r"last.ckpt.*Input/output error"):
+        write_checkpoint(path, tensors, {"epoch": 4})
+
+
 @pytest.mark.claim(
     "checkpoints", "tensors of another network are refused, and none is loaded"
 )

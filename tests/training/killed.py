@@ -224,14 +224,18 @@ def no_room_for_the_row() -> None:
 
 
 def no_room(name: str) -> None:
-    reserve = replacing.reserve
+    """The system has none where it is asked for it, before anything is written."""
+    replace = checkpoint.replacing
 
-    def full(file, offset: int, size: int) -> None:
-        if f".{name}." in str(file.name):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        reserve(file, offset, size)
+    def full(*_args) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    replacing.reserve = full
+    def replace_in_vain(path: Path, **options):
+        if path.name == name:
+            os.posix_fallocate = full
+        return replace(path, **options)
+
+    checkpoint.replacing = replace_in_vain
 
 
 def full_while_written(name: str) -> None:

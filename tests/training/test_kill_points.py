@@ -367,7 +367,7 @@ def test_a_small_disk_that_is_full_is_one_line(
 
 
 @pytest.mark.claim(
-    "machine", "a file operation that fails ends a run in one line, never a traceback"
+    "machine", "a disk that is full from any file operation on ends a run in one line"
 )
 @pytest.mark.parametrize(
     "stride", [pytest.param(17, marks=CHECK), pytest.param(1, marks=LONG)]
