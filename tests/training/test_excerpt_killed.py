@@ -24,7 +24,7 @@ def started(store, out, *more: str) -> subprocess.Popen:
             str(out), "--epochs", str(EPOCHS), "--gpus", "0", "--no-pretrained",
             "--log-odds-bias", *more,
         ],
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
