@@ -1,8 +1,12 @@
 """`make book` on a book of four pages: what is done, what is kept, what is refused."""
 
 import json
+import subprocess
+import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 
 pytestmark = pytest.mark.check  # each build takes seconds
@@ -117,3 +121,18 @@ def test_every_button_points_to_the_repository_that_builds(book, monkeypatch) ->
     monkeypatch.delenv("GITHUB_REPOSITORY")
     assert book.build().returncode == 0
     assert "https://" not in book.page("notebooks/first").split("<body")[1]
+
+
+def test_a_build_that_is_ended_leaves_no_kernel_behind(book, notebook) -> None:
+    sign = book.root / "running"
+    cell = f"open({str(sign)!r}, 'w').close()\nimport time\ntime.sleep(600)"
+    book.save("second", notebook("n = 2", cell))
+    build = subprocess.Popen([sys.executable, str(book.root / "book/build.py")])
+    while not sign.exists():
+        assert build.poll() is None
+        time.sleep(0.1)
+    started = psutil.Process(build.pid).children(recursive=True)
+    assert len(started) >= 2  # papermill, its kernel
+    build.terminate()
+    assert build.wait(10) == 143
+    assert not psutil.wait_procs(started, timeout=10)[1]
