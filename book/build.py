@@ -24,8 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
-from execute import Execution, execute_all
+from execute import WITH_US, Execution, execute_all
 from sphinx_external_toc.parsing import parse_toc_yaml
 from stage import fill_stage, write_if_changed
 
@@ -39,7 +38,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 ALONE = {"notebooks/train.ipynb"}  # takes all cores; the others run two at a time
 MEMORY_MB = 2000  # what Binder gives, browser and Lab included
-JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+JUPYTER_BOOK = WITH_US + "from jupyter_book.cli.main import main; main()"
 
 
 def main(root: Path) -> int:

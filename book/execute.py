@@ -26,6 +26,9 @@ from mscf.errors import InputError
 
 AT_A_TIME = 2
 CELL_SECONDS = 1800  # a cell that takes longer hangs
+# Without its parent nobody waits for a child; kernels then end by themselves.
+WITH_US = "from mscf.training.stopping import die_with_parent; die_with_parent(9); "
+PAPERMILL = WITH_US + "from papermill.__main__ import papermill; papermill()"
 
 
 @dataclass
@@ -150,7 +153,7 @@ def execute(
     with tempfile.TemporaryDirectory() as folder:
         output, log = Path(folder, "executed.ipynb"), Path(folder, "log")
         command = [
-            *(sys.executable, "-m", "papermill", str(root / name), str(output)),
+            *(sys.executable, "-c", PAPERMILL, str(root / name), str(output)),
             *("--parameters_yaml", json.dumps(parameters), "--kernel", "python3"),
             *("--cwd", str((root / name).parent), "--no-progress-bar"),
             *("--execution-timeout", str(CELL_SECONDS)),

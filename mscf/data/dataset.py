@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from mscf.data.augment import augment
 from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 WINDOW = (-40.0, 160.0)  # HU; a usual liver window, open point 24
 
 
@@ -166,7 +166,7 @@ def make_loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        multiprocessing_context="spawn" if workers else None,
+        multiprocessing_context=LoadingContext() if workers else None,
     )
 
 
@@ -178,6 +178,23 @@ def next_part(
     return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
+class LoadingProcess(SpawnProcess):
+    """A process that loads slices; it does not hear when it is asked to end."""
+
+    @staticmethod
+    def _Popen(process: SpawnProcess) -> object:  # noqa: N802 (its name there)
+        """Asked to end it is ended; else an exit would wait for it for ever."""
+        started = SpawnProcess._Popen(process)
+        started.terminate = started.kill
+        return started
+
+
+class LoadingContext(SpawnContext):
+    """Starts such processes; by no fork, which would break the threads of torch."""
+
+    Process = LoadingProcess
+
+
 def begin(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """An iterator over a loader, whose workers never hear a signal that asks to stop.
 
@@ -187,7 +204,8 @@ def begin(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     if not loader.num_workers:
         return iter(loader)
     resource_tracker.ensure_running()  # else started within, and it lifts the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    stops = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     try:
         return iter(loader)
     finally:

@@ -11,7 +11,6 @@ batch normalisation, so all hold the same network and one of them can save it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -29,8 +28,8 @@ from torch import Tensor, nn
 
 from mscf.errors import DistributedError, MscfError, StorageError
 from mscf.training.settings import TrainSettings, joined_processes
+from mscf.training.stopping import die_with_parent
 
-SET_PDEATHSIG = 1  # of Linux's prctl
 LAUNCHED = "MSCF_LAUNCHED"  # set where our launcher, not the user, speaks for the ranks
 
 
@@ -219,9 +218,3 @@ def leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def die_with_parent(number: int) -> None:
-    """Asks Linux for a signal when the parent ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_PDEATHSIG, int(number))

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from mscf.data.processes import cores
 from mscf.errors import DistributedError, MscfError, Stopped
-from mscf.training.distributed import LAUNCHED, die_with_parent
+from mscf.training.distributed import LAUNCHED
 from mscf.training.log import say
 from mscf.training.settings import TrainSettings
+from mscf.training.stopping import die_with_parent
 
 ENDED = "ranks.json"  # what torchrun says of processes that failed: rank to exit code
 HEARD = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # by torchrun; Slurm sends it the last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,10 +108,15 @@ def worker_errors(loader: DataLoader, state: RunState) -> Iterator[None]:
     Raises:
         MemoryLimitError: exit code 6.
     """
+    lost = ConnectionError, EOFError
     try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        try:
+            yield
+        except lost:  # closed a moment before its end is told
+            time.sleep(1)  # PyTorch raises in here what ended it
+            raise
+    except (RuntimeError, *lost) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         loader.batch_sampler.set_position(state.position.epoch, state.position.step)
         steps = loader.batch_sampler.steps()[:1]  # none: the epoch's last one is done
@@ -118,7 +124,7 @@ def worker_errors(loader: DataLoader, state: RunState) -> Iterator[None]:
         names = ", ".join(map(loader.dataset.name, keys)) or "the next epoch"
         raise MemoryLimitError(
             "workers", f"must live; {state.position} waits for {names}",
-            str(error).partition("\n")[0].strip(), "worker-died",
+            str(error).partition("\n")[0].strip() or "no answer", "worker-died",
             "short of memory or of shared memory (/dev/shm): try --workers 0",
         ) from error  # fmt: skip
 

@@ -7,7 +7,9 @@ goes away. Nothing is done inside the handler: it may run in the middle of anyth
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 from mscf.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+SET_PDEATHSIG = 1  # of Linux's prctl
 ONE_REQUEST = 1.0  # seconds; torchrun and Slurm may both pass the same signal on
 
 
@@ -76,3 +79,9 @@ def stop_requests(out: Path) -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def die_with_parent(number: int) -> None:
+    """Asks Linux for a signal when the parent ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PDEATHSIG, int(number))

@@ -70,6 +70,7 @@ class Book:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.html = root / "book/_build/html"
+        self.command = [sys.executable, str(root / "book/build.py")]
         machinery = shutil.ignore_patterns("_build", "_stage", "__pycache__", "*.md")
         shutil.copytree(ROOT / "book", root / "book", ignore=machinery)
         shutil.copy(ROOT / "_config.yml", root)
@@ -95,9 +96,8 @@ class Book:
 
     def build(self) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, str(self.root / "book/build.py")],
-            capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            self.command, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
 
     def page(self, name: str) -> str:
         return (self.html / f"{name}.html").read_text()

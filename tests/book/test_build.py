@@ -1,8 +1,8 @@
 """`make book` on a book of four pages: what is done, what is kept, what is refused."""
 
 import json
+import signal
 import subprocess
-import sys
 import time
 
 import nbformat
@@ -123,16 +123,24 @@ def test_every_button_points_to_the_repository_that_builds(book, monkeypatch) ->
     assert "https://" not in book.page("notebooks/first").split("<body")[1]
 
 
-def test_a_build_that_is_ended_leaves_no_kernel_behind(book, notebook) -> None:
-    sign = book.root / "running"
-    cell = f"open({str(sign)!r}, 'w').close()\nimport time\ntime.sleep(600)"
-    book.save("second", notebook("n = 2", cell))
-    build = subprocess.Popen([sys.executable, str(book.root / "book/build.py")])
-    while not sign.exists():
+@pytest.mark.claim("notebook", "A build of the book that is ended leaves nobody behind")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_build_that_is_ended_takes_its_notebooks_along(
+    number, book, notebook, shows
+) -> None:
+    waits = "open('begun', 'w').close()\nimport time\ntime.sleep(300)"
+    book.save("first", notebook("n = 1", waits))
+    build = subprocess.Popen(
+        book.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (book.root / "notebooks/begun").exists():
         assert build.poll() is None
         time.sleep(0.1)
-    started = psutil.Process(build.pid).children(recursive=True)
-    assert len(started) >= 2  # papermill, its kernel
-    build.terminate()
-    assert build.wait(10) == 143
-    assert not psutil.wait_procs(started, timeout=10)[1]
+    family = psutil.Process(build.pid).children(recursive=True)
+    assert len(family) >= 2  # papermill and its kernel
+    begin = time.monotonic()
+    build.send_signal(number)
+    assert build.wait(30) == -number
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert not left
+    shows(shown=f"none left {time.monotonic() - begin:.1f} s later")

@@ -25,6 +25,11 @@ from mscf.notebook.parameters import find_notebook, value_of
 ROOT = Path(__file__).parents[2]
 REFUSED = "from mscf.errors import CheckpointError\n\nraise CheckpointError(\n"
 REFUSED += "    'last.ckpt', 'must be whole', 'cut', 'digest', 'start anew'\n)"
+REFUSES = "What a notebook cannot be asked for is refused before a kernel starts"
+OWN_ERROR = "An error in a notebook's cell gives its own line and exit code"
+LEAVES = "A notebook whose kernel dies, or that is stopped, leaves no process behind"
+SAVES = "A notebook that is stopped is saved with what ran, and exits with 75"
+UNHEARD = "A notebook goes on to its end when nobody reads what it says"
 
 
 def write_notebook(path: Path, *cells: str) -> None:
@@ -63,6 +68,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+@pytest.mark.claim("notebook", REFUSES)
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -156,6 +162,7 @@ def test_a_place_that_cannot_be_written_is_one_line(repository) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.claim("notebook", OWN_ERROR)
 def test_an_error_of_ours_in_a_cell_gives_its_line_and_exit_code(repository) -> None:
     write_notebook(repository / "notebooks/small.ipynb", "1", REFUSED, "2")
     result = run("small")
@@ -167,6 +174,7 @@ def test_an_error_of_ours_in_a_cell_gives_its_line_and_exit_code(repository) -> 
     assert message in executed.cells[0].source
 
 
+@pytest.mark.claim("notebook", LEAVES)
 def test_a_dead_kernel_takes_what_it_started_along(repository) -> None:
     write_notebook(
         repository / "notebooks/small.ipynb",
@@ -185,6 +193,8 @@ def test_a_dead_kernel_takes_what_it_started_along(repository) -> None:
     assert has_ended(int(pid))
 
 
+@pytest.mark.claim("notebook", LEAVES)
+@pytest.mark.claim("notebook", SAVES)
 def test_sigterm_ends_kernel_and_child_and_saves_what_ran(repository) -> None:
     write_notebook(
         repository / "notebooks/small.ipynb",
@@ -253,6 +263,7 @@ def ended_by(name: str, message: str, stopped: bool = False):
     return ending_of(executed, source, target, died=False, stopped=stopped)
 
 
+@pytest.mark.claim("notebook", OWN_ERROR)
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -384,6 +395,7 @@ def test_papermill_without_one_overwrites_its_input_by_a_piped_stdin(
     )
 
 
+@pytest.mark.claim("notebook", UNHEARD)
 @pytest.mark.check
 def test_the_run_goes_on_when_nobody_reads_it(repository) -> None:
     write_notebook(repository / "notebooks/small.ipynb", *["print('x' * 9999)"] * 3)
@@ -412,6 +424,7 @@ def test_the_kernel_is_this_interpreter_whatever_is_installed(
     assert result.stdout.splitlines()[1] == sys.executable
 
 
+@pytest.mark.claim("notebook", SAVES)
 @pytest.mark.check
 def test_ctrl_c_while_the_kernel_starts_ends_at_once(repository) -> None:
     write_notebook(repository / "notebooks/small.ipynb", "import time\ntime.sleep(99)")
@@ -423,6 +436,8 @@ def test_ctrl_c_while_the_kernel_starts_ends_at_once(repository) -> None:
     assert files(repository / "runs/notebooks") == {"small.ipynb"}
 
 
+@pytest.mark.claim("notebook", LEAVES)
+@pytest.mark.claim("notebook", SAVES)
 @pytest.mark.check
 @pytest.mark.parametrize(
     "cell",

@@ -70,6 +70,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(small, tiny_store, tmp_path) -> 
     assert left == {p.name for p in whole.folder.iterdir()}
 
 
+@pytest.mark.claim("machine", "A run is never overwritten by another")
 def test_a_finished_run_is_not_overwritten(small, tiny_store, tmp_path) -> None:
     train(settings_for(tiny_store, tmp_path, epochs=1))
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix != ".lock"}
@@ -84,15 +85,14 @@ def test_a_refused_setting_leaves_no_folder(tiny_store, tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.claim(
-    "checkpoints", "a state of another run is refused, with what differs; files stay"
-)
+@pytest.mark.claim("machine", "A run is never overwritten by another")
 def test_resuming_with_other_settings_names_them(small, tiny_store, tmp_path) -> None:
     train(settings_for(tiny_store, tmp_path, epochs=1))
     with pytest.raises(CheckpointError, match=r"learning_rate 0.001 instead of 0.0002"):
         train(settings_for(tiny_store, tmp_path, learning_rate=1e-3, resume=True))
 
 
+@pytest.mark.claim("machine", "Two runs never share a folder")
 def test_two_runs_never_share_a_folder(small, tiny_store, tmp_path) -> None:
     from mscf.training.run_folder import claimed
 

@@ -27,7 +27,8 @@ from mscf.training.memory import lower, room_for, step_memory
 MEMORY = "What does not fit into memory is one line with the estimate and what to lower"
 ESTIMATE = "The estimate of a step's memory is close to what the step takes"
 TIGHT = "A step that needs more than 90 % of the free memory is warned of before it"
-LOADER = "A loading process that is killed is one line with its slices and the signal"
+LOADER = "A loading process that is killed is one line with the slices waited for"
+LEFT = "No error keeps the loading processes, or the run waiting for them"
 SETTINGS = "Settings that cannot be are refused before any work, and leave no folder"
 CLOCK = "A clock that is set back changes no duration"
 BARE = "A run needs no home folder and no environment"
@@ -146,10 +147,23 @@ def test_a_loading_process_that_is_killed_is_named(tiny_store, tmp_path) -> None
     assert re.fullmatch(
         r"error: workers: must live; epoch 1(, step 1)? waits for "
         r"(liver_\d:\d, ){3}liver_\d:\d "
-        rf"\(found: DataLoader worker \(pid {worker.pid}\) is killed by signal: "
-        r"Killed\.\); short of memory .*/dev/shm.*--workers 0 \[worker-died\]",
+        rf"\(found: DataLoader worker \(pid(\(s\))? {worker.pid}\) "
+        r"(is killed by signal: Killed\.|exited unexpectedly)\); "
+        r"short of memory .*/dev/shm.*--workers 0 \[worker-died\]",
         line,
     ), line
+    assert not living(family)
+
+
+@check
+@pytest.mark.claim("machine", LEFT)
+def test_no_loading_process_keeps_a_run_from_its_end(tiny_store, tmp_path) -> None:
+    """After an error that nobody foresaw, too, whose traceback keeps all alive."""
+    child = start(options(tiny_store, tmp_path, workers=2), fault="raises 0 4")
+    family = until_saved(child, tmp_path)
+    done = ended(child)
+    assert done.returncode == 1
+    assert done.stderr.endswith("ValueError: something of its own\n")
     assert not living(family)
 
 

@@ -20,6 +20,10 @@ def test_defaults_are_the_papers_setting() -> None:
     assert not s.log_odds_bias
 
 
+@pytest.mark.claim(
+    "machine",
+    "Settings that cannot be are refused before any work, and leave no folder",
+)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
