@@ -7,22 +7,19 @@
 4. Every listed page must be there, with text.
 
 A failing notebook is one line naming its cell; the others go on, the exit code is 1.
-Ctrl-C and SIGTERM end it with everything that it started; the next build goes on.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from execute import WITH_US, Execution, execute_all
 from sphinx_external_toc.parsing import parse_toc_yaml
@@ -115,14 +112,5 @@ def report(executions: list[Execution], file: Path) -> None:
             print(f"warning: {Finding(e.notebook, must, f'{e.peak_mb} MB', 'memory')}")
 
 
-def end_all(number: int, _frame: object) -> NoReturn:
-    """Ends kernels and renderer too, which would go on for minutes with no use."""
-    for process in psutil.Process().children(recursive=True):
-        process.kill()
-    os._exit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, end_all)
-    signal.signal(signal.SIGTERM, end_all)
     sys.exit(main(Path(__file__).resolve().parents[1]))

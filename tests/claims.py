@@ -112,8 +112,10 @@ def plain(row: dict) -> dict:
 
 
 def line(row: dict) -> tuple:
-    """A row for the page."""
-    shown = "; ".join(row["shown"])
+    """A row for the page, with the first of what was shown."""
+    shown = "; ".join(row["shown"][:4])
+    if len(row["shown"]) > 4:
+        shown += f"; {len(row['shown']) - 4} more in reliability.json"
     return row["claim"], row["tried"], row["held"], round(row["seconds"]), shown
 
 

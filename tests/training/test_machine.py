@@ -163,7 +163,7 @@ def test_no_loading_process_keeps_a_run_from_its_end(tiny_store, tmp_path) -> No
     family = until_saved(child, tmp_path)
     done = ended(child)
     assert done.returncode == 1
-    assert done.stderr.endswith("ValueError: something of its own\n")
+    assert "\nValueError: something of its own\n" in done.stderr
     assert not living(family)
 
 

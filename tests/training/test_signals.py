@@ -64,7 +64,7 @@ def signal_at(monkeypatch):
     [
         (SliceDataset, "__getitem__", 20, 1),  # the watch's 4, then 12 an epoch
         (loop, "gradient_norms", 5, 1),
-        (loop, "check_statistics", 1, 2),  # seen in the next step
+        (loop, "context_facts", 1, 2),  # seen in the next step
         (checkpoint, "save_file", 3, 2),  # of the second last.ckpt
         (evaluate, "slice_metrics", 2, 3),
     ],
