@@ -240,6 +240,10 @@ def test_a_terminal_that_goes_away_ends_a_run_with_workers_in_order(
 ) -> None:
     child = start(options(tiny_store, tmp_path, workers=2), fault="waits 0 4")
     family = until_saved(child, tmp_path)
+    workers = loading(family)
+    for worker in workers:
+        worker.send_signal(signal.SIGHUP)
+    assert len(living(workers, 1)) == 2  # they leave it to the one that trains
     os.killpg(child.pid, signal.SIGHUP)
     done = ended(child)
     assert done.returncode == 75, done.stderr
