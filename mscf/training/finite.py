@@ -132,9 +132,7 @@ class Watch:
             "parameters": wrong,
             "learning_rate": rate,
         }
-        with replacing(settings.out / "failure.json") as file:
-            json.dump(failure, file, indent=2)
-            file.write("\n")
+        leave_failure(settings.out, failure)
         on = f"on {', '.join(slices)}"
         advice = f"choose a rate below {rate:g}; --finetune-from keeps the last weights"
         if math.isfinite(loss):
@@ -149,6 +147,13 @@ class Watch:
         )  # fmt: skip
 
 
+def leave_failure(folder: Path, facts: dict) -> None:
+    """``failure.json`` of a run: where a number was not finite."""
+    with replacing(folder / "failure.json") as file:
+        json.dump(facts, file, indent=2)
+        file.write("\n")
+
+
 def check_statistics(model: nn.Module, folder: Path, epoch: int) -> None:
     """Running means and variances, which no gradient shows, must be finite.
 
@@ -161,6 +166,7 @@ def check_statistics(model: nn.Module, folder: Path, epoch: int) -> None:
         if buffer.is_floating_point() and not torch.isfinite(buffer).all()
     ]
     if bad:
+        leave_failure(folder, {"epoch": epoch, "statistics": bad[:3]})
         raise NumericalError(
             folder, f"the running statistics of epoch {epoch} must be finite",
             f"NaN or infinity in {bad[0]}", "statistics-finite",

@@ -108,6 +108,9 @@ def worker_errors(loader: DataLoader, state: RunState) -> Iterator[None]:
     Raises:
         MemoryLimitError: exit code 6.
     """
+    if not loader.num_workers:
+        yield
+        return
     lost = ConnectionError, EOFError
     try:
         try:

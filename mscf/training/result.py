@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from mscf.data.dataset import SliceDataset, cut_evenly
+from mscf.errors import NumericalError
 from mscf.evaluation.evaluate import evaluate
 from mscf.evaluation.tables import identify, write_rows, write_summary
+from mscf.training.finite import leave_failure
 from mscf.training.state import RunState
 
 
@@ -20,7 +22,11 @@ def write_result(test: SliceDataset, state: RunState) -> None:
     slices = SliceDataset(state.store, own, settings.window)
     part = None
     if own or ranks.first:  # the first one says so where there is no slice at all
-        part = evaluate(state.model, slices, settings.batch_size, settings.device)
+        try:
+            part = evaluate(state.model, slices, settings.batch_size, settings.device)
+        except NumericalError as error:
+            leave_failure(settings.out, {"evaluation": str(error), "rank": ranks.rank})
+            raise
     parts = [rows for rows in ranks.gather(part) if rows is not None]
     if ranks.first:
         rows = identify(pd.concat(parts, ignore_index=True), **state.identity)

@@ -158,19 +158,28 @@ def rows_written() -> None:
     state.write_checkpoint = die
 
 
-def half_written(name: str) -> None:
-    """Half of the temporary file, of ours or of the one that safetensors renames."""
+def after_writing(name: str, happens: Callable[[Path], None]) -> None:
+    """What happens when a checkpoint's temporary file is written, not yet flushed."""
     save_file = checkpoint.save_file
 
-    def half(tensors, part: str, metadata) -> None:
+    def save_and_then(tensors, part: str, metadata) -> None:
         save_file(tensors, part, metadata)
         if f".{name}." in part:
-            content = Path(part).read_bytes()
-            Path(part).write_bytes(content[: len(content) // 2])
-            Path(part).with_name(HALF).write_bytes(content[: len(content) // 3])
-            die()
+            happens(Path(part))
 
-    checkpoint.save_file = half
+    checkpoint.save_file = save_and_then
+
+
+def half_written(name: str) -> None:
+    """Half of the temporary file, of ours or of the one that safetensors renames."""
+
+    def half(part: Path) -> None:
+        content = part.read_bytes()
+        part.write_bytes(content[: len(content) // 2])
+        part.with_name(HALF).write_bytes(content[: len(content) // 3])
+        die()
+
+    after_writing(name, half)
 
 
 def before_renaming(name: str) -> None:
@@ -239,15 +248,11 @@ def no_room(name: str) -> None:
 
 
 def full_while_written(name: str) -> None:
-    save_file = checkpoint.save_file
+    def half(part: Path) -> None:
+        os.truncate(part, part.stat().st_size // 2)
+        raise SafetensorError(FULL)
 
-    def half(tensors, part: str, metadata) -> None:
-        save_file(tensors, part, metadata)
-        if f".{name}." in part:
-            os.truncate(part, Path(part).stat().st_size // 2)
-            raise SafetensorError(FULL)
-
-    checkpoint.save_file = half
+    after_writing(name, half)
 
 
 def full_from_operation(n: int, folder: Path) -> None:

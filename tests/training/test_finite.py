@@ -160,7 +160,10 @@ def test_statistics_ruined_in_an_epoch_end_it_before_any_save(
         with pytest.raises(NumericalError, match=r"of epoch 1 .*1\.running_var"):
             go_on()
     assert checkpoints(out) == before
+    failure = json.loads((out / "failure.json").read_text())
+    assert failure == {"epoch": 1, "statistics": ["1.running_var"]}
     assert go_on().record["status"] == "finished"
+    assert not (out / "failure.json").exists()
     whole = train(settings_for(tiny_store, tmp_path / "whole", epochs=2))
     same_run(whole.folder, out)
 
@@ -185,6 +188,8 @@ def test_logits_of_the_evaluation_name_case_and_slice_and_no_table_is_written(
         ):
             train(settings_for(tiny_store, out))
     assert not (out / "per_slice.csv").exists()  # it would say "no tumour"
+    failure = json.loads((out / "failure.json").read_text())
+    assert "[logits-finite]" in failure["evaluation"]
     train(settings_for(tiny_store, out, resume=True))
     whole = train(settings_for(tiny_store, tmp_path / "whole"))
     same_run(whole.folder, out)

@@ -36,6 +36,9 @@ from mscf.training.loop import train
 
 CHECK = pytest.mark.check, pytest.mark.timeout(300)
 LONG = pytest.mark.slow, pytest.mark.timeout(3600)
+EVERY = pytest.mark.parametrize(  # so many file operations apart
+    "stride", [pytest.param(17, marks=CHECK), pytest.param(1, marks=LONG)]
+)
 SAVING = pytest.mark.claim(
     "checkpoints", "a run killed at any point of its saving goes on to the same bytes"
 )
@@ -243,9 +246,7 @@ def test_every_file_is_flushed_before_it_gets_its_name_and_every_row_at_once(
 @pytest.mark.claim(
     "checkpoints", "a run killed before any of its file operations goes on"
 )
-@pytest.mark.parametrize(
-    "stride", [pytest.param(17, marks=CHECK), pytest.param(1, marks=LONG)]
-)
+@EVERY
 def test_a_run_killed_before_a_file_operation_goes_on(
     stride, settings, whole, tmp_path, shows
 ) -> None:
@@ -369,9 +370,7 @@ def test_a_small_disk_that_is_full_is_one_line(
 @pytest.mark.claim(
     "machine", "a disk that is full from any file operation on ends a run in one line"
 )
-@pytest.mark.parametrize(
-    "stride", [pytest.param(17, marks=CHECK), pytest.param(1, marks=LONG)]
-)
+@EVERY
 def test_a_disk_that_is_full_from_any_operation_on_is_one_line(
     stride, settings, whole, tmp_path, shows
 ) -> None:

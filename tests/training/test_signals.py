@@ -41,6 +41,12 @@ COMPILING = "A signal while torch.compile works ends the run in one line"
 EXACT = "A run stopped in the middle of an epoch ends bit-equal, also with workers"
 
 
+def assert_stopped_in_one_line(done) -> None:
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.startswith("stopped: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.fixture
 def signal_at(monkeypatch):
     """Sends this process a signal at a call of a function, counted from 0."""
@@ -219,10 +225,7 @@ def test_ctrl_c_ends_a_run_with_workers_in_one_line_and_it_goes_on_bit_equal(
     family = until_saved(child, tmp_path / "cut")
     assert len(loading(family)) == 2
     os.killpg(child.pid, signal.SIGINT)
-    done = ended(child)
-    assert done.returncode == 75, done.stderr
-    assert done.stderr.startswith("stopped: ")
-    assert done.stderr.count("\n") == 1
+    assert_stopped_in_one_line(ended(child))
     assert not living(family)
     again = run([*words, "--resume"])
     assert again.returncode == 0, again.stderr
@@ -261,10 +264,7 @@ def test_ctrl_c_while_the_workers_start_is_one_line(tiny_store, tmp_path) -> Non
         family = psutil.Process(child.pid).children(recursive=True)
     time.sleep(0.5)  # they import by now
     os.killpg(child.pid, signal.SIGINT)
-    done = ended(child)
-    assert done.returncode == 75, done.stderr
-    assert done.stderr.startswith("stopped: ")
-    assert done.stderr.count("\n") == 1
+    assert_stopped_in_one_line(ended(child))
     assert not living(family)
 
 
@@ -285,10 +285,7 @@ def test_a_signal_while_the_network_is_compiled_ends_at_once(
     family = [first, *first.children(recursive=True)]
     begin = time.monotonic()
     os.killpg(child.pid, number)
-    done = ended(child)
-    assert done.returncode == 75, done.stderr
-    assert done.stderr.startswith("stopped: ")
-    assert done.stderr.count("\n") == 1
+    assert_stopped_in_one_line(ended(child))
     assert not (tmp_path / "run/last.ckpt").exists()
     assert not living(family)
     shows(shown=f"ended {time.monotonic() - begin:.1f} s later")
