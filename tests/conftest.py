@@ -1,10 +1,18 @@
 """Fixtures that several rooms share: a small store made from real NIfTI files."""
 
+import signal
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 pytest_plugins = ["claims"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heard() -> None:
+    """A shell that starts the tests in the background has them ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_case(folder, name: str, seed: int, slices: int = 3, side: int = 192) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mscf.checkpoint import read_checkpoint
+
 pytestmark = pytest.mark.timeout(300)
 check, slow = pytest.mark.check, pytest.mark.slow
 HERE = Path(__file__).parent
@@ -45,7 +47,7 @@ def sbatch(tiny_store, tmp_path):
         stub.write_text(f"#!/bin/bash\n{body}\n")
         stub.chmod(0o755)
 
-    def start(out: Path, nodes: int, *options: str) -> subprocess.Popen:
+    def start(out: Path, nodes: int, *options: str, **more: str) -> subprocess.Popen:
         slurm = {
             "SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": str(nodes),
             "SLURM_JOB_NODELIST": "node", "QUEUE": str(tmp_path / "queue"),
@@ -57,8 +59,8 @@ def sbatch(tiny_store, tmp_path):
                 SCRIPT, tiny_store, out, "--epochs", "3", "--batch-size", "4",
                 "--gpus", "0", "--no-pretrained", "--precision", "float32", *options,
             ],
-            env=os.environ | slurm, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True,
+            env=os.environ | slurm | more, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     return start
@@ -83,7 +85,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
     nodes, options, sbatch, tmp_path
 ) -> None:
     out, queue = tmp_path / "cut", tmp_path / "queue"
-    job = sbatch(out, nodes, *options)
+    job = sbatch(out, nodes, *options, FAULT="waits 1 4")  # in the middle of an epoch
     while not (out / "last.ckpt").exists():
         assert job.poll() is None, job.stdout.read()
         time.sleep(0.1)
@@ -92,6 +94,8 @@ def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
     said, _ = job.communicate(timeout=60)
     assert job.returncode == 75, said
     assert queue.read_text() == "42\n"
+    position = read_checkpoint(out / "last.ckpt")[1]["state"]["position"]
+    assert position["step"] > 0  # saved because of the signal, not only before it
     again = sbatch(out, nodes, *options)
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0, said
