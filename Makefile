@@ -24,7 +24,7 @@ check: .venv/.dev book ## slower tests: learning, building, the book in a browse
 	@$(PYTEST) -m check -rs
 
 reliability: .venv/.dev ## every claim of the page Reliability, the long form: hours
-	@$(PYTEST) -m claim -rs --claims results/reliability
+	@$(PYTEST) -m claim -rs --claims=results/reliability
 
 PROFILE ?= smoke
 grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms

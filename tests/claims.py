@@ -3,7 +3,7 @@
 A test marked ``claim(section, sentence)`` is part of a row of the page "Reliability";
 tests with the same sentence make one row. ``record_property("tried", n)`` says how many
 tries are in a test (without it: one), ``record_property("shown", text)`` what was
-measured. ``pytest --claims FOLDER`` writes what the page reads: a CSV a section
+measured. ``pytest --claims=FOLDER`` writes what the page reads: a CSV a section
 in it, and beside it ``FOLDER.json`` with machine and versions; `make reliability` does.
 """
 
