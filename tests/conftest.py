@@ -10,9 +10,10 @@ pytest_plugins = ["claims"]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_is_heard() -> None:
-    """A shell that starts the tests in the background has them ignore it."""
+def signals_are_heard() -> None:
+    """Tests started in the background ignore Ctrl-C, and by nohup a terminal's end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def write_case(folder, name: str, seed: int, slices: int = 3, side: int = 192) -> None:
