@@ -32,6 +32,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.name = ""  # of the signal; empty: nobody asked
         self.at_once = True
+        self.interrupted = False  # whether a KeyboardInterrupt was raised for it
         self._when = 0.0
 
     @property
@@ -43,7 +44,7 @@ class StopRequest:
         """From here on nothing would be lost, of what was asked until now too."""
         self.at_once = True
         if self.asked:
-            raise KeyboardInterrupt
+            self._interrupt()
 
     def _hear(self, number: int, _frame: object) -> None:
         now = time.monotonic()
@@ -51,7 +52,11 @@ class StopRequest:
         if first:
             self.name, self._when = signal.Signals(number).name, now
         if self.at_once if first else now - self._when > ONE_REQUEST:
-            raise KeyboardInterrupt
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -62,7 +67,8 @@ def stop_requests(out: Path) -> Iterator[StopRequest]:
     thread Python hears no signal, so there nothing changes.
 
     Raises:
-        Stopped: in place of the KeyboardInterrupt that ended the block.
+        Stopped: in place of the KeyboardInterrupt that ended the block, or of what it
+            became on its way: an import or a compiler may make any error of it.
     """
     stop, before = StopRequest(), {}
     if threading.current_thread() is threading.main_thread():
@@ -71,7 +77,9 @@ def stop_requests(out: Path) -> Iterator[StopRequest]:
                 before[number] = signal.signal(number, stop._hear)
     try:
         yield stop
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, Exception) and not stop.interrupted:
+            raise
         raise Stopped(
             out, "was asked to stop", stop.name or "SIGINT", "stopped",
             "the same command with --resume goes on where it was saved",

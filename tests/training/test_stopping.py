@@ -63,6 +63,35 @@ def test_a_signal_within_an_epoch_saves_and_the_run_ends_with_the_same_bytes(
     assert resumed.record["resumed"][0]["step"] > 0
 
 
+@pytest.mark.claim(
+    "stopping", "an interruption that a library turns into an error is one line"
+)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_library_may_make_any_error_of_the_interruption(number, tmp_path) -> None:
+    """As Python does in a class that an import makes, and inductor around it."""
+
+    def block() -> None:
+        with stop_requests(tmp_path):
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt as error:
+                raise RuntimeError("Error calling __set_name__") from error
+
+    with pytest.raises(Stopped, match=f"found: {signal.Signals(number).name}"):
+        block()
+
+
+def test_an_error_while_a_step_is_made_stays_what_it_is(tmp_path) -> None:
+    def block() -> None:
+        with stop_requests(tmp_path) as stop:
+            stop.at_once = False
+            signal.raise_signal(signal.SIGTERM)  # heard, obeyed at the step's end
+            raise RuntimeError("of its own")
+
+    with pytest.raises(RuntimeError, match="of its own"):
+        block()
+
+
 @pytest.fixture
 def losses(monkeypatch):
     """What the schedule is told, an epoch each; rates are halved after two bad ones."""
