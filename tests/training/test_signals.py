@@ -214,7 +214,7 @@ def loading(family: list[psutil.Process]) -> list[psutil.Process]:
 TWENTY = {"epochs": 5, "split": "slice", "fold": 3}  # steps
 
 
-@check
+@pytest.mark.slow
 @pytest.mark.claim("stopping", TERMINAL)
 @pytest.mark.claim("resume", EXACT)
 def test_ctrl_c_ends_a_run_with_workers_in_one_line_and_it_goes_on_bit_equal(
