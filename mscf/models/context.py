@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mscf.models.choices import check_choice
+from mscf.models.tiled_attention import tiled_attention
 
 
 class SpatialContext(nn.Module):
@@ -108,15 +109,24 @@ class ContextBlock(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax(query key^T) value, rows over positions, without the N x N map.
 
-    ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``.
-    The fused kernels want equal widths, so query and key are filled up with zeros,
-    which changes no product; and each position's features side by side in memory, or
-    they fall back to the map (free in channels-last).
+    ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``. On
+    a CPU by our own tiles, else by torch's fused kernels. These want equal widths, so
+    query and key are filled up with zeros, which changes no product; and each
+    position's features side by side in memory, or they fall back to the map (free in
+    channels-last).
     """
+    if tiles_pay(value):
+        return tiled_attention(query, key, value)[0]
     width = value.shape[-1]
     query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
     heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
     return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+
+
+def tiles_pay(value: Tensor) -> bool:
+    """Whether our own tiles are the faster form; what is exported must do without."""
+    exact = value.dtype in (torch.float32, torch.float64)
+    return value.device.type == "cpu" and exact and not torch.compiler.is_exporting()
 
 
 def attention_rows(block: SpatialContext, x: Tensor, positions: Tensor) -> Tensor:

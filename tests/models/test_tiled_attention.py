@@ -1,0 +1,162 @@
+import pytest
+import torch
+
+from mscf.models import tiled_attention as module
+from mscf.models.context import SpatialContext, attend
+from mscf.models.tiled_attention import tiled_attention
+
+OP = torch.ops.mscf.tiled_attention.default
+
+
+def plain(query, key, value):
+    return torch.softmax(query @ key.mT, dim=-1) @ value
+
+
+def inputs(n=50, m=70, d=8, channels=16, batch=2, dtype=torch.float64, scale=1.0):
+    random = torch.Generator().manual_seed(n + m)
+    shapes = (batch, n, d), (batch, m, d), (batch, m, channels)
+    made = [torch.randn(s, generator=random, dtype=dtype) for s in shapes]
+    return [made[0] * scale, made[1], made[2]]
+
+
+def result_and_gradients(form, tensors):
+    tensors = [x.detach().requires_grad_() for x in tensors]
+    out = form(*tensors)
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return [out.detach(), *torch.autograd.grad((out * weights).sum(), tensors)]
+
+
+def assert_as_plain(tensors, tolerance=1e-10, form=attend):
+    expected = result_and_gradients(plain, [x.double() for x in tensors])
+    for got, want in zip(result_and_gradients(form, tensors), expected, strict=True):
+        scale = want.abs().max().clamp(min=1e-3)
+        torch.testing.assert_close(
+            got.double() / scale, want / scale, rtol=0, atol=tolerance
+        )
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """32 rows of the map forward, 9 x 13 entries backward: no size below fits."""
+    monkeypatch.setattr(module, "FORWARD", 1)
+    monkeypatch.setattr(module, "BACKWARD", (9, 13))
+
+
+@pytest.mark.parametrize(
+    ("n", "m"), [(1, 1), (1, 40), (40, 1), (9, 13), (10, 14), (32, 39), (70, 70)]
+)
+def test_tiles_give_what_the_whole_map_gives(n, m, small_tiles) -> None:
+    assert_as_plain(inputs(n, m))
+
+
+def test_a_size_that_no_tile_divides_gives_what_the_whole_map_gives() -> None:
+    n = 57 * 59  # 7.5 tiles of rows, 1.07 of columns
+    assert_as_plain(inputs(n, n, channels=8, batch=1, dtype=torch.float32), 1e-5)
+    assert_as_plain(inputs(n, n, channels=8, batch=1))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 30, 1e3])
+def test_flat_and_saturated_rows_stay_exact(scale, small_tiles) -> None:
+    # At 1e3 rows are one-hot and products far beyond what exp can take.
+    assert_as_plain(inputs(scale=scale), 1e-9)
+
+
+def test_any_memory_layout_gives_the_same(small_tiles) -> None:
+    expected = result_and_gradients(attend, inputs())
+    for layout in (
+        lambda x: x.mT.contiguous().mT,  # what contiguous feature maps give
+        lambda x: torch.stack([x, x], dim=-1)[..., 0],
+        lambda x: torch.cat([x, x])[: len(x)],
+    ):
+        got = result_and_gradients(attend, [layout(x) for x in inputs()])
+        for a, b in zip(got, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_a_gradient_of_any_layout_gives_the_same() -> None:
+    tensors = [x.requires_grad_() for x in inputs(batch=1)]
+    for grad in (
+        torch.ones((), dtype=torch.float64).expand(1, 50, 16),
+        torch.randn(1, 16, 50, dtype=torch.float64).mT,
+    ):
+        got, want = (
+            torch.autograd.grad(form(*tensors), tensors, grad)
+            for form in (attend, plain)
+        )
+        for a, b in zip(got, want, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_an_empty_batch_gives_an_empty_one() -> None:
+    query, key, value = (x.requires_grad_() for x in inputs(batch=0))
+    out = attend(query, key, value)
+    out.sum().backward()
+    assert out.shape == (0, 50, 16)
+    assert [x.grad.shape for x in (query, key, value)] == [
+        x.shape for x in (query, key, value)
+    ]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_what_is_not_finite_spreads_as_in_the_plain_form(
+    which, number, small_tiles
+) -> None:
+    tensors = inputs()
+    tensors[which][0, 20, 3] = number
+    got, want = (result_and_gradients(form, tensors) for form in (attend, plain))
+    assert not want[0].isfinite().all()
+    assert want[0][1].isfinite().all()  # the other image of the batch
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a.isfinite(), b.isfinite(), rtol=0, atol=0)
+
+
+def test_gradients_are_those_of_finite_differences(small_tiles) -> None:
+    tensors = [x.requires_grad_() for x in inputs(6, 15, d=2, channels=3, batch=1)]
+    assert torch.autograd.gradcheck(attend, tensors)
+
+
+def test_a_second_derivative_is_refused_by_name() -> None:
+    tensors = [x.requires_grad_() for x in inputs()]
+    (grad,) = torch.autograd.grad(
+        attend(*tensors).square().sum(), tensors[0], create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="tiled_attention_backward"):
+        grad.sum().backward()
+
+
+def test_autocast_leaves_float32_as_it_is(small_tiles) -> None:
+    tensors = inputs(dtype=torch.float32)
+
+    def autocast(*tensors):
+        with torch.autocast("cpu", torch.bfloat16):
+            return attend(*tensors)
+
+    assert_as_plain(tensors, 1e-5, autocast)
+
+
+def test_torch_finds_the_operation_well_described() -> None:
+    tensors = [x.requires_grad_() for x in inputs(m=50)]
+    torch.library.opcheck(tiled_attention, tensors)
+
+
+def test_a_compiled_context_gives_the_same_in_one_graph() -> None:
+    torch.manual_seed(0)
+    block = SpatialContext(16)
+    torch.nn.init.constant_(block.alpha, 0.7)
+    x = torch.randn(2, 16, 6, 7)
+    compiled = torch.compile(block, backend="aot_eager", fullgraph=True)
+    gradients = []
+    for form in (compiled, block):
+        some = x.clone().requires_grad_()
+        form(some).square().sum().backward()
+        gradients.append(some.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_an_exported_context_needs_no_operation_of_ours() -> None:
+    block = SpatialContext(16)
+    x = torch.randn(1, 16, 6, 7)
+    exported = torch.export.export(block, (x,))
+    assert OP not in {node.target for node in exported.graph.nodes}
+    torch.testing.assert_close(exported.module()(x), block(x))
