@@ -1,24 +1,22 @@
-"""How long do the metrics of a test set take, ours beside MONAI's?
+"""The seven metrics of the paper's 1,438 test slices at 448, ours beside MONAI's.
 
-``python benchmarks/metrics.py`` times in turns, on one core, the seven metrics of 1,438
-synthetic mask pairs at 448 x 448 (the paper's number of test slices), then MONAI's
-seven calls slice by slice on 280 of them, and the pairs that are worst for us.
+On one core; MONAI's seven calls slice by slice on 280 of them. Predicted: 22 times from
+a spike, at least 12. The pairs that are worst for us are timed as well.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
-import time
 import warnings
-from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.racing import figure, measured, race
 from mscf.evaluation.metrics import slice_metrics, summarise
 
 SIZE = 448
@@ -51,7 +49,6 @@ def mask_pairs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def monai_metrics(prediction: np.ndarray, truth: np.ndarray) -> None:
     """The same seven by MONAI, slice by slice as its users do."""
-    import torch
     from monai import metrics
 
     names = ("precision", "recall", "specificity", "f1 score")
@@ -63,13 +60,6 @@ def monai_metrics(prediction: np.ndarray, truth: np.ndarray) -> None:
         matrix = metrics.get_confusion_matrix(a, t, include_background=True)
         for name in names:
             metrics.compute_confusion_matrix_metric(name, matrix)
-
-
-def seconds(function: Callable, *arguments: object, **options: object) -> float:
-    """Wall seconds of one call."""
-    start = time.perf_counter()
-    function(*arguments, **options)
-    return time.perf_counter() - start
 
 
 def worst_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -93,48 +83,36 @@ def worst_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def main() -> None:
-    """Prints medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--slices", type=int, default=1438)
-    options = parser.parse_args()
-    import torch
-
-    import mscf.compat  # noqa: F401
-
+def figures(quick: bool) -> list[dict]:
+    """Ratio to MONAI's, and seconds of the whole set."""
+    n, part, rounds = (8, 4, 1) if quick else (1438, 280, 5)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # MONAI's, one an empty mask
-    prediction, truth = mask_pairs(options.slices)
-    means = summarise(slice_metrics(prediction, truth))
-    print("the pairs:", {name: round(value, 3) for name, value in means.items()})
-
-    whole, surface, ours, theirs = [], [], [], []
-    part = slice(0, min(280, options.slices))
-    monai_metrics(prediction[:2], truth[:2])  # imports
-    for _ in range(options.turns):
-        whole.append(seconds(slice_metrics, prediction, truth))
-        surface.append(seconds(slice_metrics, prediction, truth, surface=True))
-        ours.append(seconds(slice_metrics, prediction[part], truth[part]))
-        theirs.append(seconds(monai_metrics, prediction[part], truth[part]))
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    print(f"{options.slices} slices: {statistics.median(whole):.2f} s")
-    print(f"with surface distances: {statistics.median(surface):.2f} s")
-    print(
-        f"MONAI over ours, {part.stop} slices: {statistics.median(ratios):.1f} "
-        f"({min(ratios):.1f} to {max(ratios):.1f})"
-    )
-    for name, pair in worst_pairs().items():
-        times = [1000 * seconds(slice_metrics, *pair) for _ in range(options.turns)]
-        with_surface = [
-            1000 * seconds(slice_metrics, *pair, surface=True)
-            for _ in range(options.turns)
-        ]
-        print(
-            f"{name}: {statistics.median(times):.1f} ms, with surface distances "
-            f"{statistics.median(with_surface):.1f} ms"
+    prediction, truth = mask_pairs(n)
+    some = prediction[:part], truth[:part]
+    forms = {
+        "MONAI": partial(monai_metrics, *some),
+        "ours": partial(slice_metrics, *some),
+        "ours, the whole set": partial(slice_metrics, prediction, truth),
+        "ours, with surface distances": partial(
+            slice_metrics, prediction, truth, surface=True
+        ),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MONAI's, one an empty mask
+        times = race(forms, rounds)
+        worst = race(
+            {name: partial(slice_metrics, *p) for name, p in worst_pairs().items()},
+            rounds,
         )
-
-
-if __name__ == "__main__":
-    main()
+    torch.set_num_threads(threads)
+    found = figure(f"seven metrics, {part} slices", times, ("MONAI", "ours"), 12)
+    whole = found["seconds"]["ours, the whole set"]["median"]
+    what = f"seven metrics, {n:,} slices, one core"
+    scores = summarise(slice_metrics(*some))
+    slowest = max(worst, key=lambda name: min(worst[name]))
+    return [
+        {**found, "pairs": {name: round(v, 3) for name, v in scores.items()}},
+        measured(what, whole, "s", wanted=3, at_most=True),
+        measured(f"the worst pair: {slowest}", 1000 * min(worst[slowest]), "ms"),
+    ]

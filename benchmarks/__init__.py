@@ -1,0 +1,1 @@
+"""Races of two forms of one thing; `make bench` runs them all."""

@@ -1,0 +1,59 @@
+"""``python -m benchmarks [TOPIC ...] [--quick]``: races, and writes what came out.
+
+Each topic is a file here with ``figures(quick)``. Nothing else should run meanwhile.
+``--quick`` shows that every race runs, on small inputs; it writes only where told to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import tempfile
+from pathlib import Path
+
+import mscf.compat  # noqa: F401  (before torchvision)
+from benchmarks.racing import RESULTS, write
+
+TOPICS = (
+    "imports", "attention", "step", "inference", "parts", "prepare", "loader",
+    "metrics", "nan_watch",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Runs the topics asked for, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, help="folder (default: results/benchmarks)")
+    options = parser.parse_args()
+    if unknown := set(options.topics) - set(TOPICS):
+        parser.error(f"topics must be of {', '.join(TOPICS)} (found: {min(unknown)})")
+    with tempfile.TemporaryDirectory() as thrown_away:
+        folder = options.out or (Path(thrown_away) if options.quick else RESULTS)
+        for topic in options.topics or TOPICS:
+            print(f"== {topic}")
+            figures = importlib.import_module(f"benchmarks.{topic}").figures
+            found = figures(options.quick)
+            for line in found:
+                print(said(line))
+            write(topic, found, options.quick, folder)
+
+
+def said(line: dict) -> str:
+    """A figure as a sentence."""
+    wanted = ""
+    if line["wanted"] is not None:
+        wanted = f" (wanted: at {'most' if line.get('at_most') else 'least'} "
+        wanted += f"{line['wanted']:g})"
+    if "ratio" not in line:
+        return f"{line['what']}: {line['value']:.4g} {line['unit']}{wanted}"
+    ratio = line["ratio"]
+    return (
+        f"{line['what']}: {line['of']} {ratio['median']:.3g} "
+        f"({ratio['low']:.3g} to {ratio['high']:.3g}){wanted}"
+    )
+
+
+if __name__ == "__main__":
+    main()

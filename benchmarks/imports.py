@@ -1,0 +1,27 @@
+"""``import mscf`` over ``import torch, torchvision``, each in a fresh process.
+
+Predicted: 1.0; what is slow to import beside torch is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+
+from benchmarks.racing import figure, race
+
+# With a torch of another build torchvision needs two schemas first; both forms have it.
+BOTH = "import mscf.compat, torch, torchvision"
+FORMS = {"torch, torchvision": BOTH, "mscf": f"{BOTH}; import mscf, mscf.training.loop"}
+
+
+def figures(quick: bool) -> list[dict]:
+    """One ratio."""
+    forms = {
+        name: partial(subprocess.run, [sys.executable, "-c", code], check=True)
+        for name, code in FORMS.items()
+    }
+    times = race(forms, 1 if quick else 9)
+    what = "import mscf over import torch, torchvision"
+    return [figure(what, times, ("mscf", "torch, torchvision"), 1.15, at_most=True)]
