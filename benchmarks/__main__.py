@@ -16,7 +16,7 @@ from benchmarks.racing import RESULTS, write
 
 TOPICS = (
     "imports", "attention", "step", "inference", "parts", "prepare", "loader",
-    "metrics", "nan_watch",
+    "metrics", "nan_watch", "gpu",
 )  # fmt: skip
 
 

@@ -21,11 +21,11 @@ from mscf.models.cost import multiply_accumulates
 N = 2048  # of the matrix product
 
 
-def inference(form: str, size: int) -> Callable[[], object]:
+def inference(form: str, size: int, slices: int = 1) -> Callable[[], object]:
     """One slice through "plain mscf", "ours cenet", "bf16 mscf", "compiled cenet"."""
     kind, method = form.split()
     model = network(method, kind == "plain").eval()
-    images, _ = batch(size)
+    images, _ = batch(size, slices)
     images = images.contiguous() if kind == "plain" else images
     if kind == "compiled":
         model = torch.compile(model, options={"freezing": True})

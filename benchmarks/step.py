@@ -2,11 +2,12 @@
 
 A step is forward, cross entropy, backward and Adam on one slice of 448. Predicted for
 two cores: 1.9 to 2.1 times faster with 40 % of the memory; the convolutions are the
-machine's own and bound it.
+machine's own and bound it. `gpu.py` takes the same steps on a GPU.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,14 +22,20 @@ from benchmarks.racing import figure, grown, measured, peak, race
 from mscf.training.loop import cross_entropy
 
 SIZE = 448
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def batch(size: int, slices: int = 1) -> tuple[Tensor, Tensor]:
-    """Noise and a tumour share of 2 %; time does not depend on the numbers."""
-    random = torch.Generator().manual_seed(0)
+def batch(size: int, slices: int = 1, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise, brighter in a random square that is the target."""
+    random = torch.Generator().manual_seed(seed)
     images = torch.randn(slices, 1, size, size, generator=random)
-    targets = torch.rand(slices, 1, size, size, generator=random) < 0.02
-    return images.expand(-1, 3, -1, -1), targets.float()
+    targets = torch.zeros(slices, 1, size, size)
+    side = size // 7  # 2 % of the pixels
+    corners = torch.randint(0, size - side, (slices, 2), generator=random).tolist()
+    for target, (y, x) in zip(targets, corners, strict=True):
+        target[:, y : y + side, x : x + side] = 1
+    images = (images + targets).to(DEVICE)
+    return images.expand(-1, 3, -1, -1), targets.to(DEVICE)
 
 
 def network(method: str, is_plain: bool) -> nn.Module:
@@ -38,37 +45,69 @@ def network(method: str, is_plain: bool) -> nn.Module:
     for name, parameter in model.named_parameters():
         if name.endswith(("alpha", "beta")):
             nn.init.constant_(parameter, 0.1)
-    return model if is_plain else model.to(memory_format=torch.channels_last)
+    form = torch.contiguous_format if is_plain else torch.channels_last
+    return model.to(DEVICE, memory_format=form)
+
+
+SEARCHED = "searched", "graphed", "compiled"  # cuDNN tries its algorithms first
 
 
 def computing(kind: str) -> AbstractContextManager:
-    """How the forward pass of "plain", "ours" or "bf16" computes."""
+    """How a forward pass of "plain", "ours" (float32), "bf16" or SEARCHED computes."""
     if kind == "plain":
         return plain.plain_forms()
-    return torch.autocast("cpu", torch.bfloat16, enabled=kind == "bf16")
+    bf16 = kind == "bf16" or kind in SEARCHED
+    return torch.autocast(DEVICE.type, torch.bfloat16, bf16, cache_enabled=False)
 
 
-def step(form: str, size: int) -> Callable[[], float]:
-    """One training step of "plain", "ours" or "bf16" of a method: ``ours mscf``."""
+def step(form: str, size: int, slices: int = 1, seeds: int = 1) -> Callable[[], Tensor]:
+    """One training step of a kind and a method, such as ``bf16 mscf``; gives the loss.
+
+    Its batches are those of ``seeds`` seeds in turns.
+    """
     kind, method = form.split()
     model = network(method, kind == "plain").train()
-    images, targets = batch(size)
-    images = images.contiguous() if kind == "plain" else images
+    batches = [batch(size, slices, seed) for seed in range(seeds)]
     if kind == "plain":
+        batches = [(images.contiguous(), targets) for images, targets in batches]
         optimizer = plain.plain_adam(model)
     else:
         optimizer = Adam(model.parameters(), 2e-4, fused=True)
-
-    def once() -> float:
+    passes = model
+    if kind == "compiled":
+        passes = torch.compile(model)
+    elif kind == "graphed":
+        sample = batches[0][0].contiguous()
         with computing(kind):
-            outputs = model(images)
-        loss = cross_entropy(outputs, targets)
-        loss.backward()
+            passes = torch.cuda.make_graphed_callables(model, (sample,))
+    turns = itertools.cycle(batches)
+
+    def once() -> Tensor:
+        images, targets = next(turns)
+        with torch.backends.cudnn.flags(benchmark=kind in SEARCHED):
+            with computing(kind):
+                outputs = passes(images)
+            loss = cross_entropy(outputs, targets)
+            loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        return loss.item()
+        return loss.detach()
 
     return once
+
+
+def loss_difference(size: int, slices: int, steps: int) -> list[dict]:
+    """How far the losses of bf16 and float32 lie apart over some steps."""
+    losses = {}
+    for kind in ("ours", "bf16"):
+        once = step(f"{kind} mscf", size, slices, seeds=16)
+        losses[kind] = torch.stack([once() for _ in range(steps)]).cpu()
+    apart = (losses["bf16"] - losses["ours"]).abs() / losses["ours"]
+    what = f"MSCF's loss over {steps} steps, {size}, {slices} a step, bf16 and float32"
+    kept = {kind: [round(x, 5) for x in values.tolist()]
+            for kind, values in losses.items()}  # fmt: skip
+    line = measured(f"{what}: mean difference", 100 * float(apart.mean()), "%")
+    return [{**line, "largest": 100 * float(apart.max()), "losses": kept}]
 
 
 def figures(quick: bool) -> list[dict]:
@@ -101,7 +140,8 @@ def figures(quick: bool) -> list[dict]:
         share = mib["ours mscf"] / mib["plain mscf"]
         line = measured(f"{what}: {name}", share, "", 0.4, at_most=True, mib=mib)
         found.append(line)
-    return found
+    some = (192, 1, 3) if quick else (224, 2, 200)
+    return found + loss_difference(*some)
 
 
 def main() -> None:
