@@ -1,6 +1,7 @@
 """``python -m benchmarks [TOPIC ...] [--quick]``: races, and writes what came out.
 
-Each topic is a file here with ``figures(quick)``. Nothing else should run meanwhile.
+Each topic is a file here with ``figures(quick)``; those of a GPU run where they are
+named. Nothing else should run meanwhile.
 ``--quick`` shows that every race runs, on small inputs; it writes only where told to.
 """
 
@@ -16,19 +17,21 @@ from benchmarks.racing import RESULTS, write
 
 TOPICS = (
     "imports", "attention", "step", "inference", "parts", "prepare", "loader",
-    "metrics", "nan_watch", "gpu",
+    "metrics", "nan_watch",
 )  # fmt: skip
+GPU_TOPICS = ("gpu_step", "gpu_attention", "gpu_training")
+ALL = TOPICS + GPU_TOPICS
 
 
 def main() -> None:
     """Runs the topics asked for, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, help="folder (default: results/benchmarks)")
     options = parser.parse_args()
-    if unknown := set(options.topics) - set(TOPICS):
-        parser.error(f"topics must be of {', '.join(TOPICS)} (found: {min(unknown)})")
+    if unknown := set(options.topics) - set(ALL):
+        parser.error(f"topics must be of {', '.join(ALL)} (found: {min(unknown)})")
     with tempfile.TemporaryDirectory() as thrown_away:
         folder = options.out or (Path(thrown_away) if options.quick else RESULTS)
         for topic in options.topics or TOPICS:

@@ -40,6 +40,18 @@ def race(
     return times
 
 
+def those_that_run(forms: dict[str, Callable]) -> tuple[dict[str, Callable], dict]:
+    """The forms that this machine takes, and why it refuses the others."""
+    taken, refused = {}, {}
+    for name, form in forms.items():
+        try:
+            form()
+            taken[name] = form
+        except Exception as error:  # noqa: BLE001 (torch refuses in many ways)
+            refused[name] = str(error).strip().partition("\n")[0][:200]
+    return taken, refused
+
+
 def seconds(form: Callable[[], object]) -> float:
     """Wall seconds of one call, to the end of what it started on a GPU."""
     start = time.perf_counter()

@@ -2,8 +2,8 @@
 
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
 ``per_slice.csv`` and ``summary.json``, of the run itself also ``history.csv``,
-``timing.csv``, ``context.csv`` of a network with context blocks, and ``run.json``,
-written last. Beside the trained network stand the same network
+``timing.csv``, with context blocks ``context.csv`` and ``separation.csv``, and
+``run.json``, written last. Beside the trained network stand the same network
 before its first step and one HU threshold, on the same slices. Of phantoms a few slices
 stay as well (``examples.npz``); of a person never.
 """
@@ -23,10 +23,12 @@ from torch import nn
 
 from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.spreadsheet import as_csv
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, evaluation_mode
+from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
 from mscf.models import build
 from mscf.replacing import replacing
@@ -35,6 +37,7 @@ from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet, split_slices, starting_network
 from mscf.training.state import data_name
+from mscf.training.watch import has_context
 from mscf.visualisation.feature_maps import skip_features, strongest
 
 THRESHOLD = "hu_threshold"
@@ -97,10 +100,15 @@ def keep_run(
     for name in ("history.csv", "timing.csv", "context.csv"):
         if (run / name).exists():
             shutil.copy(run / name, folder / name)
+    network = build(settings.method)
+    weights, _ = read_checkpoint(run / "best.ckpt")
+    load_weights(network, weights, run / "best.ckpt")
+    if has_context(network):
+        with precision(settings):
+            apart = separation_rows(network.to(settings.device), test)
+        with replacing(folder / "separation.csv") as file:
+            file.write(as_csv(apart))
     if examples:
-        network = build(settings.method)
-        weights, _ = read_checkpoint(run / "best.ckpt")
-        load_weights(network, weights, run / "best.ckpt")
         write_examples(network, test, examples, folder / "examples.npz")
     with replacing(folder / "run.json") as file:  # last: where it is, all is
         json.dump(record, file, indent=2)

@@ -39,7 +39,7 @@ from mscf.training.memory import (
     worker_errors,
 )
 from mscf.training.progress import shown
-from mscf.training.randomness import seed_everything, use_deterministic
+from mscf.training.randomness import choose_kernels, seed_everything
 from mscf.training.result import write_result
 from mscf.training.run_folder import claimed, read_record, same_everywhere
 from mscf.training.settings import TrainSettings, joined_processes
@@ -93,7 +93,7 @@ def train_here(settings: TrainSettings, ranks: Ranks, stop: StopRequest) -> None
     store.verify([*training.index["row"], *test.index["row"]])
     ranks.agree("settings, data and code", same_everywhere(settings, store))
     with claimed(settings.out) if ranks.first else contextlib.nullcontext():
-        use_deterministic(settings)
+        choose_kernels(settings)
         model = starting_network(settings, training)
         if settings.sync_batch_norm:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)

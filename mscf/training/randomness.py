@@ -24,8 +24,11 @@ def seed_everything(seed: int, epoch: int, step: int, part: int) -> None:
     torch.manual_seed(for_torch)
 
 
-def use_deterministic(settings: TrainSettings) -> None:
-    """Equal bits each time on a GPU, where that was asked for; a CPU always gives them.
+def choose_kernels(settings: TrainSettings) -> None:
+    """On a GPU the fastest, or with ``deterministic`` those of equal bits each time.
+
+    A CPU always gives equal bits. The fastest are found by trying: a run's slices have
+    one size, so each is tried once.
 
     Raises:
         RuntimeError: torch's own, at a layer that has no such form.
@@ -33,3 +36,4 @@ def use_deterministic(settings: TrainSettings) -> None:
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = not settings.deterministic

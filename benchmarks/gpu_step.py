@@ -1,0 +1,105 @@
+"""A GPU: training steps and inference of eight slices of 448, memory, hours.
+
+Plain is float32 with the map in memory, in NCHW; its convolutions may use TF32, as
+torch lets them by itself. Predicted for an H100: 100 ms plain and 25 ms ours a step, so
+4 times; a fifth of the memory; 1.5 to 2.5 hours for the paper's recipe.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+import mscf
+from benchmarks.inference import inference as logits
+from benchmarks.racing import figure, measured, race, spread, those_that_run
+from benchmarks.step import DEVICE, SIZE, step
+from mscf.models.cost import multiply_accumulates
+
+BATCH = 8  # the paper's
+SLICES = 400 * 5752  # of the paper's full recipe: epochs x four fifths of 7190
+STEPS = (
+    "plain mscf", "ours mscf", "bf16 mscf", "searched mscf", "graphed mscf",
+    "plain cenet", "searched cenet",
+)  # fmt: skip
+
+
+def steps(rounds: int, size: int, names: tuple[str, ...]) -> list[dict]:
+    """Whole training steps, their memory, share of the matrix rate, hours."""
+    memory = {name: step_memory(name, size) for name in names if "graphed" not in name}
+    made = {name: partial(step, name, size, BATCH) for name in names}
+    _, refused = those_that_run(made)  # a graph of the kernels may not be had
+    names = tuple(name for name in names if name not in refused)
+    forms: dict[str, Callable] = {name: made[name]() for name in names}
+    n = 8192 if DEVICE.type == "cuda" else 256
+    a = torch.randn(n, n, device=DEVICE, dtype=torch.bfloat16)
+    forms["bf16 product"] = partial(torch.mm, a, a)
+    times = race(forms, rounds, warm=3)
+    what = f"training step, {size}, {BATCH} slices"
+    ours = [name for name in names if name.endswith("mscf") and name != "plain mscf"]
+    best = min(ours, key=lambda name: statistics.median(times[name]))
+    found = [figure(f"MSCF {what}, the fastest", times, ("plain mscf", best), 5)]
+    found += [figure(f"MSCF {what}", times, ("plain mscf", name)) for name in ours]
+    found.append(figure(f"{what}, CE-Net", times, ("plain cenet", "searched cenet")))
+    least = min(memory[name] for name in ours if "graphed" not in name)
+    share = least / memory["plain mscf"] if memory["plain mscf"] else 0.0
+    line = measured(
+        f"peak memory of MSCF's {what}, ours over plain", share, "", 0.25,
+        at_most=True, mib=memory, refused=refused,
+    )  # fmt: skip
+    found.append(line)
+    work = 3 * BATCH * multiply_accumulates(mscf.build("mscf"), size, size)
+    pairs = zip(times[best], times["bf16 product"], strict=True)
+    part = spread((work / t) / (n**3 / product) for t, product in pairs)
+    product = spread(2 * n**3 / t / 1e12 for t in times["bf16 product"])
+    rate = spread(BATCH / t for t in times[best])
+    found += [
+        measured(f"product of {n} x {n} in bf16", product["median"], "TFLOP/s"),
+        measured(
+            f"MSCF {what}: share of the bf16 matrix rate", part["median"], "",
+            share=part,
+        ),
+        measured(
+            f"MSCF {what}: training", rate["median"], "slices a second", of=best,
+            rate=rate,
+        ),
+        measured(
+            f"the paper's recipe, {SLICES:,} slices, at that speed",
+            SLICES / rate["median"] / 3600, "hours", 2, at_most=True,
+        ),
+    ]  # fmt: skip
+    return found
+
+
+def step_memory(name: str, size: int) -> float:
+    """MiB that three steps of one form take on the GPU, weights and all."""
+    if DEVICE.type != "cuda":
+        return 0.0
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    once = step(name, size, BATCH)
+    for _ in range(3):
+        once()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def inference(rounds: int, size: int) -> list[dict]:
+    """Logits of eight slices."""
+    names = "plain mscf", "bf16 mscf", "plain cenet", "bf16 cenet"
+    times = race({name: logits(name, size, BATCH) for name in names}, rounds, warm=3)
+    what = f"inference, {size}, {BATCH} slices"
+    return [
+        figure(f"MSCF {what}", times, names[:2]),
+        figure(f"CE-Net {what}", times, names[2:]),
+    ]
+
+
+def figures(quick: bool) -> list[dict]:
+    """Training, then inference."""
+    size, rounds = (192, 1) if quick else (SIZE, 9)
+    few = "plain mscf", "bf16 mscf", "plain cenet", "searched cenet"
+    return steps(rounds, size, few if quick else STEPS) + inference(rounds, size)
