@@ -7,7 +7,7 @@ RUN := .venv/bin/python -m
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
 .NOTPARALLEL: # pip installs one thing at a time
-.PHONY: help book test check reliability grid format clean
+.PHONY: help book test check reliability bench grid format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -25,6 +25,9 @@ check: .venv/.dev book ## slower tests: learning, building, the book in a browse
 
 reliability: .venv/.dev ## every claim of the page Reliability, the long form: hours
 	@$(PYTEST) -m claim -rs --claims=results/reliability
+
+bench: .venv/.dev ## race ours against plain forms: results/benchmarks, half an hour
+	@$(RUN) benchmarks
 
 PROFILE ?= smoke
 grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms

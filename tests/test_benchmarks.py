@@ -1,0 +1,71 @@
+"""The benchmarks as a reader runs them; their figures are no test."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.__main__ import ALL, said
+from benchmarks.racing import figure, race, those_that_run, write
+
+
+def bench(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words], capture_output=True, text=True
+    )
+
+
+@pytest.mark.check
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("topic", ALL)
+def test_every_topic_runs_and_writes_its_figures(topic, tmp_path) -> None:
+    done = bench(topic, "--quick", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / f"{topic}.json").read_text())
+    assert record["quick"]
+    assert record["machine"]["cpu"]
+    for line in record["figures"]:
+        assert line["what"] in done.stdout
+        ratio = line.get("ratio", {"low": 1, "median": 1, "high": 1})
+        assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+
+
+def test_an_unknown_topic_ends_in_one_line_that_names_the_others() -> None:
+    done = bench("speed")
+    assert done.returncode == 2
+    assert "attention" in done.stderr.splitlines()[-1]
+    assert "speed" in done.stderr.splitlines()[-1]
+
+
+def test_forms_take_turns_and_the_first_rounds_do_not_count() -> None:
+    calls = []
+    forms = {name: lambda name=name: calls.append(name) for name in "ab"}
+    times = race(forms, rounds=3, warm=1)
+    assert calls == ["a", "b"] * 4
+    assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
+
+
+def test_a_ratio_is_that_of_neighbours_in_time() -> None:
+    # The machine halves its speed in the last round: each round's ratio stays 2.
+    line = figure("it", {"a": [2, 2, 4], "b": [1, 1, 2]}, ("a", "b"), wanted=1.5)
+    assert line["ratio"] == {"median": 2, "low": 2, "high": 2}
+    assert said(line) == "it: a over b 2 (2 to 2) (wanted: at least 1.5)"
+
+
+def test_a_form_that_cannot_run_is_named_and_left_out() -> None:
+    def refuses() -> None:
+        raise RuntimeError("No kernel.\nmore")
+
+    assert those_that_run({"a": list, "b": refuses}) == (
+        {"a": list},
+        {"b": "No kernel."},
+    )
+
+
+def test_what_came_out_is_written_with_the_machine(tmp_path) -> None:
+    path = write("it", [{"what": "x"}], quick=True, folder=tmp_path / "new")
+    record = json.loads(path.read_text())
+    assert record["figures"] == [{"what": "x"}]
+    assert record["machine"]["matrix_rate"] > 0
+    assert record["versions"]["torch"]
