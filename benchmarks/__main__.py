@@ -16,7 +16,7 @@ import mscf.compat  # noqa: F401  (before torchvision)
 from benchmarks.racing import RESULTS, write
 
 TOPICS = (
-    "imports", "attention", "step", "inference", "parts", "prepare", "loader",
+    "imports", "attention", "step", "sizes", "inference", "parts", "prepare", "loader",
     "metrics", "nan_watch",
 )  # fmt: skip
 GPU_TOPICS = ("gpu_step", "gpu_attention", "gpu_training")

@@ -33,6 +33,7 @@ PARTS = {
     "decoder, head": ("decoder.head",),
 }
 N = 2048  # of the matrix product beside them
+COPIED = 64 * 2**20  # float32 numbers, 256 MiB: far more than any cache holds
 
 
 class Part:
@@ -93,6 +94,9 @@ def figures(quick: bool) -> list[dict]:
     a, out = torch.randn(n, n), torch.empty(n, n)
     product = partial(torch.mm, a, a, out=out)
     forms: dict[str, Callable[[], object]] = {"matrix product": product}
+    source = torch.ones(COPIED // (64 if quick else 1))
+    target = torch.empty_like(source)
+    forms["copy"] = partial(target.copy_, source)
     for name, part in parts.items():
         forms[f"{name}, forward"] = part.forward
         forms[f"{name}, both"] = part.both
@@ -114,10 +118,15 @@ def figures(quick: bool) -> list[dict]:
             line[way] = {"seconds": spread(seconds), "of the product": spread(shares)}
         found.append(line)
     rate = spread([2 * r / 1e9 for r in peak])
+    moved = spread(8 * len(source) / t / 1e9 for t in times["copy"])
     return [
         *found,
         {
             "what": f"float32 product of {n} x {n}", "value": rate["median"],
             "unit": "GFLOP/s", "wanted": None, "rate": rate,
+        },
+        {
+            "what": "copy of memory, read and written", "value": moved["median"],
+            "unit": "GB/s", "wanted": None, "rate": moved,
         },
     ]  # fmt: skip

@@ -37,7 +37,6 @@ from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet, split_slices, starting_network
 from mscf.training.state import data_name
-from mscf.training.watch import has_context
 from mscf.visualisation.feature_maps import skip_features, strongest
 
 THRESHOLD = "hu_threshold"
@@ -103,7 +102,7 @@ def keep_run(
     network = build(settings.method)
     weights, _ = read_checkpoint(run / "best.ckpt")
     load_weights(network, weights, run / "best.ckpt")
-    if has_context(network):
+    if hasattr(network, "contexts"):
         with precision(settings):
             apart = separation_rows(network.to(settings.device), test)
         with replacing(folder / "separation.csv") as file:

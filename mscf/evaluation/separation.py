@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.evaluation.evaluate import device_of, evaluation_mode
-from mscf.models.context import ContextBlock
 
 
 def separation_rows(
     model: nn.Module, slices: SliceDataset, batch_size: int = 8
 ) -> pd.DataFrame:
-    """A row a slice: ``before_<C>`` and ``after_<C>`` of every context block.
+    """A row a slice: ``before_<C>`` and ``after_<C>`` of each of ``model.contexts``.
 
     The separation is |2 A - 1| with A the area under the ROC curve of tumour against
     liver positions, in the mean over the C channels: 0 where they overlap, 1 where
@@ -31,15 +30,14 @@ def separation_rows(
     position is tumour, or liver, when at least half of its pixels are; empty where a
     slice lacks one of them at that scale. Works on the model's device.
     """
-    blocks = [m for m in model.modules() if isinstance(m, ContextBlock)]
     means: dict[str, Tensor] = {}
 
-    def look(_: ContextBlock, given: tuple[Tensor, ...], made: Tensor) -> None:
+    def look(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
         channels = given[0].shape[1]
         for when, features in (("before", given[0]), ("after", made)):
             means[f"{when}_{channels}"] = features.float().mean(dim=1).cpu()
 
-    hooks = [block.register_forward_hook(look) for block in blocks]
+    hooks = [block.register_forward_hook(look) for block in model.contexts]
     rows = []
     try:
         with evaluation_mode(model), torch.inference_mode():

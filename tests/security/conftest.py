@@ -183,6 +183,7 @@ def script(name: str) -> typer.Typer:
 @pytest.fixture(scope="session")
 def outputs(tiny_cases, tmp_path_factory) -> Outputs:
     """What prepare, train, keep_run and make_tables leave; do not write here."""
+    from mscf import results
     from mscf.cli import app
     from mscf.training import start
 
@@ -207,9 +208,10 @@ def outputs(tiny_cases, tmp_path_factory) -> Outputs:
         patch.setenv("USER", PERSON)
         patch.setenv("HTTPS_PROXY", f"http://user:{TOKEN}@proxy.invalid:8080")
         patch.setenv("DATA_URL", f"https://user:{TOKEN}@data.invalid/?key={TOKEN}")
-        patch.setattr(
-            start, "build", lambda _, pretrained=False: SmallNetwork(pretrained)
-        )
+        for place in (start, results):
+            patch.setattr(
+                place, "build", lambda _, pretrained=False: SmallNetwork(pretrained)
+            )
         patch.setattr(torch.hub, "_hub_dir", str(folder / "no cache"))
         mask = os.umask(0o027)
         closed = close_network(patch)
