@@ -11,8 +11,8 @@ OURS = {"mscf.errors", "mscf.replacing", "mscf.compat"}
 MAY_IMPORT = {
     "models": {"torch", "torchvision", "mscf.models"},
     "data": {
-        "numpy", "scipy", "pandas", "nibabel", "torch", "torchvision", "tqdm",
-        "mscf.data",
+        "numpy", "scipy", "pandas", "nibabel", "isal", "torch", "torchvision",
+        "tqdm", "mscf.data",
     },
     "evaluation": {
         "numpy", "scipy", "pandas", "torch", "tqdm", "mscf.data", "mscf.evaluation",

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {"torch": "pytorch-cpu"}  # the CPU build; the others are called the same
+CONDA_NAMES = {"torch": "pytorch-cpu", "isal": "python-isal"}  # torch for a CPU
 CONDA_BOUNDS = {"jupyter-book": ">=1.0.4,<2"}  # conda knows no .post1
 BUILDS_THE_SITE = {"sphinx-mathjax-offline", "sphinx-sitemap", "sphinxext-opengraph"}
 ONLY_BINDER = {"python", "pip", "jupyterlab"}
