@@ -1,11 +1,11 @@
 """What stays of a finished run: small tables under ``results/`` that the book reads.
 
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
-``per_slice.csv`` and ``summary.json``, of the run itself also ``history.csv``,
-``timing.csv``, with context blocks ``context.csv`` and ``separation.csv``, and
-``run.json``, written last. Beside the trained network stand the same network
-before its first step and one HU threshold, on the same slices. Of phantoms a few slices
-stay as well (``examples.npz``); of a person never.
+``per_slice.csv`` and ``summary.json``, of the run itself also ``per_case.csv``,
+``history.csv``, ``timing.csv``, with context blocks ``context.csv`` and
+``separation.csv``, and ``run.json``, written last. Beside the trained network stand the
+same network before its first step and one HU threshold, on the same slices. Of phantoms
+a few slices stay as well (``examples.npz``); of a person never.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from mscf.data.spreadsheet import as_csv
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
-from mscf.evaluation.evaluate import evaluate, evaluation_mode
+from mscf.evaluation.evaluate import evaluate, evaluation_mode, predict
 from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
+from mscf.evaluation.volumes import case_rows
 from mscf.models import build
 from mscf.replacing import replacing
 from mscf.training.loop import precision
@@ -102,11 +103,9 @@ def keep_run(
     network = build(settings.method)
     weights, _ = read_checkpoint(run / "best.ckpt")
     load_weights(network, weights, run / "best.ckpt")
-    if hasattr(network, "contexts"):
-        with precision(settings):
-            apart = separation_rows(network.to(settings.device), test)
-        with replacing(folder / "separation.csv") as file:
-            file.write(as_csv(apart))
+    for name, table in looked_at_again(network, test, settings).items():
+        with replacing(folder / f"{name}.csv") as file:
+            file.write(as_csv(table))
     if examples:
         write_examples(network, test, examples, folder / "examples.npz")
     with replacing(folder / "run.json") as file:  # last: where it is, all is
@@ -196,6 +195,19 @@ def untrained_rows(
         )  # fmt: skip
     with precision(settings):
         return evaluate(network, test, settings.batch_size, settings.device)
+
+
+def looked_at_again(
+    network: nn.Module, test: SliceDataset, settings: TrainSettings
+) -> dict[str, pd.DataFrame]:
+    """What a table a slice cannot tell: cases as volumes, and what blocks do to maps."""
+    with precision(settings):
+        parts = predict(network, test, settings.batch_size, settings.device)
+        masks = np.concatenate([masks for _, masks in parts])
+        tables = {"per_case": case_rows(test, masks)}
+        if hasattr(network, "contexts"):
+            tables["separation"] = separation_rows(network, test, settings.batch_size)
+    return tables
 
 
 def write_tables(rows: pd.DataFrame, folder: Path, commit: str) -> None:

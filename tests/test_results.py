@@ -78,6 +78,12 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
         assert one["commit"] == record["commit"]
     assert str(tmp_path) not in (folder / "run.json").read_text()
     assert not (folder / "examples.npz").exists()
+    of_case = pd.read_csv(folder / "per_case.csv")
+    assert of_case["slices"].sum() == len(tables["mscf"])
+    drawn = tables["mscf"].groupby("case")[["truth_px", "predicted_px", "tp"]].sum()
+    assert of_case["truth_voxels"].tolist() == drawn["truth_px"].tolist()
+    assert of_case["predicted_voxels"].tolist() == drawn["predicted_px"].tolist()
+    assert of_case["tp"].tolist() == drawn["tp"].tolist()
     apart = pd.read_csv(folder / "separation.csv")
     assert sorted(apart["slice"]) == sorted(tables["mscf"]["slice"])
     assert apart["after_16"].between(0, 1).all()

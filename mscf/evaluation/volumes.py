@@ -1,0 +1,48 @@
+"""The slices of a case stacked to a volume again: overlap and lesions, a row a case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mscf.data.case_slices import TUMOUR
+from mscf.data.dataset import SliceDataset
+from mscf.evaluation.masks import Mask
+from mscf.evaluation.metrics import volume_metrics
+
+
+def case_rows(slices: SliceDataset, masks: NDArray[np.bool_]) -> pd.DataFrame:
+    """The columns of ``volume_metrics`` for each case of ``slices``, and who it is.
+
+    ``masks`` ``(N, H, W)`` are the predictions of the N slices. Only these are stacked:
+    where slices between them are missing, one empty slice keeps lesions apart. So with
+    a store of tumour slices a false component elsewhere is not seen.
+    """
+    index = slices.index.reset_index(drop=True)
+    rows = []
+    for case, of_case in index.groupby("case", sort=True):
+        of_case = of_case.sort_values("slice")
+        numbers = of_case["slice"].to_numpy()
+        truth = slices.store.masks[of_case["row"].to_numpy()] == TUMOUR
+        entry = of_case.iloc[0]
+        spacing = entry[["spacing_y", "spacing_x", "spacing_z"]].astype(float)
+        rows.append({
+            "case": case,
+            "patient": entry["patient"],
+            "slices": len(of_case),
+            **volume_metrics(
+                stacked(masks[of_case.index], numbers),
+                stacked(truth, numbers),
+                tuple(spacing) if entry["spacing_known"] else None,
+            ),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def stacked(slices: Sequence[Mask] | NDArray[np.bool_], numbers: NDArray) -> Mask:
+    """``(H, W, Z)`` of slices ``(N, H, W)``, an empty one wherever numbers jump."""
+    gaps = np.flatnonzero(np.diff(numbers) > 1) + 1
+    return np.insert(np.asarray(slices), gaps, False, axis=0).transpose(1, 2, 0)

@@ -1,0 +1,36 @@
+import numpy as np
+
+from mscf.data.dataset import SliceDataset
+from mscf.data.store import open_store
+from mscf.evaluation.volumes import case_rows, stacked
+
+
+def test_every_case_has_a_row_with_its_volume_and_its_lesions(tiny_store) -> None:
+    store = open_store(tiny_store)  # one tumour a case, three slices deep
+    slices = SliceDataset(store, range(len(store.index))[::-1])
+    truth = store.masks[slices.index["row"].to_numpy()] == 2
+    rows = case_rows(slices, truth).set_index("case")
+    assert rows["slices"].tolist() == [3] * 6
+    assert (rows["dice"] == 1).all()
+    assert (rows["lesions_truth"] == 1).all()
+    assert rows["truth_voxels"].sum() == truth.sum()
+    assert (rows["lesions_above_20"] == 1).all()  # 24 pixels of 1.5 mm
+    none = case_rows(slices, np.zeros_like(truth))
+    assert (none["missed_50"] == 1).all()
+    assert (none["dice"] == 0).all()
+
+
+def test_slices_that_are_missing_keep_lesions_apart() -> None:
+    slices = np.ones((4, 1, 1), bool)
+    together = stacked(slices, np.array([4, 5, 6, 7]))
+    assert together.shape == (1, 1, 4)
+    apart = stacked(slices, np.array([4, 5, 9, 12]))[0, 0].tolist()
+    assert apart == [True, True, False, True, False, True]
+
+
+def test_without_a_known_spacing_there_are_no_classes_of_size(tiny_store) -> None:
+    store = open_store(tiny_store)
+    store.index["spacing_known"] = False
+    rows = case_rows(SliceDataset(store, [0, 1]), np.zeros((2, 192, 192), bool))
+    assert "lesions_above_20" not in rows
+    assert rows["lesions_truth"].tolist() == [1]
