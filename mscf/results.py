@@ -200,7 +200,7 @@ def untrained_rows(
 def looked_at_again(
     network: nn.Module, test: SliceDataset, settings: TrainSettings
 ) -> dict[str, pd.DataFrame]:
-    """What a table a slice cannot tell: cases as volumes, and what blocks do to maps."""
+    """What rows of slices cannot tell: cases as volumes, and what blocks do to maps."""
     with precision(settings):
         parts = predict(network, test, settings.batch_size, settings.device)
         masks = np.concatenate([masks for _, masks in parts])
