@@ -132,6 +132,29 @@ def read_results(
     }
 
 
+def read_beside(place: Path, method: str, name: str) -> pd.DataFrame:
+    """``<name>.csv`` of every kept run of a method, with its ``fold`` and ``seed``.
+
+    Raises:
+        InputError: no run has it, or it is no table.
+    """
+    tables = []
+    for path in sorted((place / method).glob(f"fold-*/seed-*/{name}.csv")):
+        fold, seed = (int(part.rpartition("-")[2]) for part in path.parts[-3:-1])
+        try:
+            tables.append(pd.read_csv(path).assign(fold=fold, seed=seed))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                path, "must be a table", error, "kept-table", "keep the run again"
+            ) from error
+    if not tables:
+        raise InputError(
+            place / method, f"must have kept {name}.csv", "none", "kept-missing",
+            "keep its runs again: data_scripts/keep_run.py",
+        )  # fmt: skip
+    return pd.concat(tables, ignore_index=True)
+
+
 def read_context(place: Path, methods: Iterable[str]) -> dict[str, pd.DataFrame]:
     """``context.csv`` of the first kept run of each method that recorded one."""
     found = {

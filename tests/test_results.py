@@ -8,9 +8,9 @@ from torch import nn
 
 from mscf import results as module
 from mscf.data.store import Store, open_store
-from mscf.errors import CheckpointError, SettingsError
+from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.models.context import ContextBlock
-from mscf.results import keep_run
+from mscf.results import keep_run, read_beside
 from mscf.training import start
 from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
@@ -78,7 +78,8 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
         assert one["commit"] == record["commit"]
     assert str(tmp_path) not in (folder / "run.json").read_text()
     assert not (folder / "examples.npz").exists()
-    of_case = pd.read_csv(folder / "per_case.csv")
+    of_case = read_beside(tmp_path / "results/tiny/patient", "mscf", "per_case")
+    assert set(of_case["fold"]) == {0}
     assert of_case["slices"].sum() == len(tables["mscf"])
     drawn = tables["mscf"].groupby("case")[["truth_px", "predicted_px", "tp"]].sum()
     assert of_case["truth_voxels"].tolist() == drawn["truth_px"].tolist()
@@ -87,6 +88,16 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
     apart = pd.read_csv(folder / "separation.csv")
     assert sorted(apart["slice"]) == sorted(tables["mscf"]["slice"])
     assert apart["after_16"].between(0, 1).all()
+
+
+def test_what_was_not_kept_is_named(run, tmp_path) -> None:
+    keep_run(run.folder, tmp_path / "results", beside=False)
+    place = tmp_path / "results/tiny/patient"
+    with pytest.raises(InputError, match="must have kept lesions.csv"):
+        read_beside(place, "mscf", "lesions")
+    (place / "mscf/fold-0/seed-0/per_case.csv").write_bytes(b"")
+    with pytest.raises(InputError, match="per_case.csv: must be a table"):
+        read_beside(place, "mscf", "per_case")
 
 
 def test_without_its_rivals_a_run_is_kept_alone(run, tmp_path) -> None:

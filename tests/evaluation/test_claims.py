@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mscf.evaluation.claims import dice_claim, lesions_table, separation_claim
+from mscf.evaluation.outcome import outcome
+
+
+def rows(gain: float, patients: int = 22, noise: float = 0.01) -> pd.DataFrame:
+    """Two methods on two slices a patient, the second better by ``gain``."""
+    random = np.random.default_rng(0)
+    found = []
+    for n in range(patients):
+        base = random.uniform(0.2, 0.7)
+        for z in range(2):
+            dice = {"cenet": base, "mscf": base + gain + random.normal(0, noise)}
+            found += [
+                {
+                    "data": "d", "split": "patient", "fold": 0, "seed": 0,
+                    "method": method, "case": f"c{n}", "patient": f"p{n}",
+                    "slice": z, "tp": 1, "fp": 1, "fn": 1, "tn": 1, "dice": value,
+                    **dict.fromkeys(
+                        ("jaccard", "precision", "recall", "specificity", "f1", "hd",
+                         "hd_diagonal", "hd_farthest", "hd95", "assd"), 0.5,
+                    ),
+                }
+                for method, value in dice.items()
+            ]  # fmt: skip
+    return pd.DataFrame(found)
+
+
+@pytest.mark.parametrize(
+    ("gain", "patients", "word"),
+    [
+        (0.03, 22, "holds here"),
+        (0.03, 19, "undecided at this size"),  # too few patients, whatever is seen
+        (0.005, 22, "does not hold here"),  # above 0 for sure, but below the margin
+        (-0.03, 22, "does not hold here"),
+        (0.011, 22, "undecided at this size"),  # drawn with much noise
+    ],
+)
+def test_a_claim_of_dice_follows_the_rules(gain, patients, word) -> None:
+    noise = 0.2 if gain == 0.011 else 0.01
+    claim = dice_claim(rows(gain, patients, noise), "mscf", "cenet")
+    assert claim["outcome"] == word
+    assert claim["low"] < claim["difference"] < claim["high"]
+    assert claim["patients"] == patients
+    other = dice_claim(rows(gain, patients, noise), "cenet", "mscf")
+    assert other["difference"] == pytest.approx(-claim["difference"])
+
+
+def test_the_rules_ask_for_margin_interval_and_test_together() -> None:
+    assert outcome(1.2, 0.1, 2.3, 0.01, 22) == "reproduced"
+    for changed in (
+        (0.9, 0.1, 2.3, 0.01),
+        (1.2, -0.1, 2.3, 0.01),
+        (1.2, 0.1, 2.3, 0.06),
+    ):
+        assert outcome(*changed, 22) == "undecided"
+    assert outcome(0.4, 0.1, 0.9, 0.01, 22) == "contradicted"
+    assert outcome(0.4, 0.1, 0.9, 0.01, 19) == "undecided"
+
+
+def test_separation_is_averaged_over_the_scales_that_a_slice_has() -> None:
+    table = pd.DataFrame({
+        "case": "c", "patient": [f"p{n}" for n in range(21)], "slice": 0,
+        "before_64": 0.1, "after_64": 0.3, "before_128": 0.2, "after_128": 0.2,
+    })  # fmt: skip
+    table.loc[0, ["before_128", "after_128"]] = np.nan
+    table.loc[1, ["before_64", "after_64", "before_128", "after_128"]] = np.nan
+    claim = separation_claim(table)
+    assert claim["patients"] == 20
+    assert claim["difference"] == pytest.approx((0.2 + 19 * 0.1) / 20)
+    assert claim["outcome"] == "holds here"
+
+
+def test_lesions_are_counted_over_all_cases() -> None:
+    cases = pd.DataFrame({
+        "dice": [1.0, 0.0], "voe": 0.0, "rvd": 0.0, "tp": [10, 0],
+        "truth_voxels": [10, 10], "predicted_voxels": [10, 0],
+        "lesions_truth": [1, 2], "lesions_predicted": [1, 3], "detected_50": [1, 0],
+        "false_50": [0, 3], "lesions_below_10": [1, np.nan],
+        "detected_below_10": [1, np.nan], "lesions_10_20": [0, np.nan],
+        "detected_10_20": [0, np.nan], "lesions_above_20": [0, np.nan],
+        "detected_above_20": [0, np.nan],
+    })  # fmt: skip
+    row = lesions_table({"mscf": cases}).loc["mscf"]
+    assert (row["lesions"], row["found"], row["false"]) == (3, 1, 3)
+    assert row["Dice of a case"] == 50
+    assert row["Dice of all voxels"] == pytest.approx(2000 / 30)
+    assert row["below_10"] == "1 of 1"
