@@ -93,10 +93,10 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
 def test_what_was_not_kept_is_named(run, tmp_path) -> None:
     keep_run(run.folder, tmp_path / "results", beside=False)
     place = tmp_path / "results/tiny/patient"
-    with pytest.raises(InputError, match="must have kept lesions.csv"):
+    with pytest.raises(InputError, match=r"must have kept lesions\.csv"):
         read_beside(place, "mscf", "lesions")
     (place / "mscf/fold-0/seed-0/per_case.csv").write_bytes(b"")
-    with pytest.raises(InputError, match="per_case.csv: must be a table"):
+    with pytest.raises(InputError, match=r"per_case\.csv: must be a table"):
         read_beside(place, "mscf", "per_case")
 
 
