@@ -11,17 +11,26 @@ from functools import partial
 
 from benchmarks.racing import figure, race
 
-# With a torch of another build torchvision needs two schemas first; both forms have it.
+# With a torch of another build torchvision needs two schemas first; all forms have it.
 BOTH = "import mscf.compat, torch, torchvision"
-FORMS = {"torch, torchvision": BOTH, "mscf": f"{BOTH}; import mscf, mscf.training.loop"}
+FORMS = {
+    "torch, torchvision": BOTH,
+    "mscf": f"{BOTH}; import mscf.models.mscf_net",
+    "mscf.training": f"{BOTH}; import mscf.training.loop",
+}
 
 
 def figures(quick: bool) -> list[dict]:
-    """One ratio."""
+    """With all that a network needs, and with all that a training needs."""
     forms = {
         name: partial(subprocess.run, [sys.executable, "-c", code], check=True)
         for name, code in FORMS.items()
     }
     times = race(forms, 1 if quick else 9)
     what = "import mscf over import torch, torchvision"
-    return [figure(what, times, ("mscf", "torch, torchvision"), 1.15, at_most=True)]
+    pair = "mscf", "torch, torchvision"
+    training = "import mscf.training over import torch, torchvision"
+    return [
+        figure(what, times, pair, 1.15, at_most=True),
+        figure(training, times, ("mscf.training", pair[1])),
+    ]

@@ -37,9 +37,8 @@ def assert_as_plain(tensors, tolerance=1e-10, form=attend):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """32 rows of the map forward, 9 x 13 entries backward: no size below fits."""
-    monkeypatch.setattr(module, "FORWARD", 1)
-    monkeypatch.setattr(module, "BACKWARD", (9, 13))
+    """9 x 13 entries of the map at once: no size below fits."""
+    monkeypatch.setattr(module, "TILE", (9, 13))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_tiles_give_what_the_whole_map_gives(n, m, small_tiles) -> None:
 
 
 def test_a_size_that_no_tile_divides_gives_what_the_whole_map_gives() -> None:
-    n = 57 * 59  # 7.5 tiles of rows, 1.07 of columns
+    n = 57 * 59  # 3.8 tiles of either
     assert_as_plain(inputs(n, n, channels=8, batch=1, dtype=torch.float32), 1e-5)
     assert_as_plain(inputs(n, n, channels=8, batch=1))
 
@@ -59,6 +58,13 @@ def test_a_size_that_no_tile_divides_gives_what_the_whole_map_gives() -> None:
 def test_flat_and_saturated_rows_stay_exact(scale, small_tiles) -> None:
     # At 1e3 rows are one-hot and products far beyond what exp can take.
     assert_as_plain(inputs(scale=scale), 1e-9)
+
+
+def test_a_row_whose_largest_key_is_not_among_those_asked_stays_exact() -> None:
+    query, key, value = inputs(scale=1.0)
+    key[:, 1] *= 500  # not a 16th one; exp of its distance to the others overflows
+    assert_as_plain([query, key, value], 1e-9)
+    assert_as_plain([x.float() for x in (query, key, value)], 1e-4)
 
 
 def test_any_memory_layout_gives_the_same(small_tiles) -> None:
