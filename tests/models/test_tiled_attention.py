@@ -64,7 +64,7 @@ def test_a_row_whose_largest_key_is_not_among_those_asked_stays_exact() -> None:
     query, key, value = inputs(scale=1.0)
     key[:, 1] *= 500  # not a 16th one; exp of its distance to the others overflows
     assert_as_plain([query, key, value], 1e-9)
-    assert_as_plain([x.float() for x in (query, key, value)], 1e-4)
+    assert_as_plain([x.float() for x in (query, key, value)], 1e-3)
 
 
 def test_any_memory_layout_gives_the_same(small_tiles) -> None:
