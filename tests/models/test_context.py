@@ -226,3 +226,26 @@ def test_spatial_context_never_holds_the_attention_map() -> None:
         [sys.executable, "-c", STEP, "112"], capture_output=True, text=True, check=True
     )
     assert int(grown.stdout) < 200  # MiB
+
+
+def test_channels_last_memory_passes_the_block_without_a_change_of_layout() -> None:
+    x = torch.randn(2, 64, 6, 10).to(memory_format=torch.channels_last)
+    assert as_sequence(x).is_contiguous()
+    assert as_sequence(x).data_ptr() == x.data_ptr()
+    x.requires_grad_()
+    block = ContextBlock(64).to(memory_format=torch.channels_last)
+    for scale in (block.spatial.alpha, block.channel.beta):
+        nn.init.constant_(scale, 0.5)
+    out = block(x)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    (grad,) = torch.autograd.grad(out.sum(), x)
+    assert grad.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("side", [32, pytest.param(1024, marks=pytest.mark.check)])
+def test_slices_from_32_to_1024_pixels_pass_a_block(side) -> None:
+    x = torch.randn(1, 64, side // 4, side // 4, requires_grad=True)
+    block = ContextBlock(64)
+    nn.init.constant_(block.spatial.alpha, 0.5)
+    block(x).mean().backward()
+    assert torch.isfinite(x.grad).all()
