@@ -35,7 +35,7 @@ def machines(records: Mapping[str, dict]) -> pd.DataFrame:
             "made": record["made"],
             "processor": record["machine"]["cpu"],
             "cores": record["machine"]["cores"],
-            "GPU": record["machine"].get("gpu") or "none",
+            "GPU": record["machine"]["device"].replace("cpu", "none"),
             "torch": record["versions"]["torch"],
             "float32 product, GFLOP/s": record["machine"]["matrix_rate"],
             "commit": record["commit"][:7],
