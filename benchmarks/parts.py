@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from benchmarks.racing import race, spread
 from benchmarks.step import SIZE, batch, network
 from mscf.models.cost import of_call
+from mscf.models.tiled_attention import product
 
 PARTS = {
     "encoder, stem": ("encoder.stem",),
@@ -91,9 +92,9 @@ def figures(quick: bool) -> list[dict]:
     """A line a part: work, seconds forward and both ways, shares of the matrix rate."""
     size, rounds, n = (192, 1, 256) if quick else (SIZE, 7, N)
     parts = taken_apart(size)
-    a, out = torch.randn(n, n), torch.empty(n, n)
-    product = partial(torch.mm, a, a, out=out)
-    forms: dict[str, Callable[[], object]] = {"matrix product": product}
+    a = torch.randn(n, n)
+    multiplied = partial(product, a, a)
+    forms: dict[str, Callable[[], object]] = {"matrix product": multiplied}
     source = torch.ones(COPIED // (64 if quick else 1))
     target = torch.empty_like(source)
     forms["copy"] = partial(target.copy_, source)

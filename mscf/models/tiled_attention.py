@@ -2,9 +2,9 @@
 
 Forward keeps the log-sum-exp of every row; backward makes each tile of the map anew
 from it (Rabe and Staats 2021, arXiv 2112.05682; Dao et al. 2022, arXiv 2205.14135).
-What makes it fast on a CPU: a tile is written into the same buffer again and again, and
-a subtraction from every row is one more column in the product before it,
-``[q, -lse] [k, 1]^T = q k^T - lse``. B batch, N and M positions, d and C features.
+What makes it fast on a CPU: a tile stays in the cache while it is used, oneDNN forms
+the products, and a subtraction from every row is one more column in the product before
+it, ``[q, -lse] [k, 1]^T = q k^T - lse``. B batch, N and M positions, d and C features.
 """
 
 from __future__ import annotations
@@ -24,59 +24,51 @@ def tiled_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, 
     ``query`` ``(B, N, d)``, ``key`` ``(B, M, d)``, ``value`` ``(B, M, C)``, float32 or
     float64. To torch it is one operation: compiled and autocast it stays what it is.
     """
-    (batch, n, _), m, channels = query.shape, key.shape[1], value.shape[2]
+    (batch, n, _), channels = query.shape, value.shape[2]
     out, lse = value.new_empty(batch, n, channels), value.new_empty(batch, n)
-    buffer = value.new_empty(min(TILE[0], n) * min(TILE[1], m))
     with torch.autocast("cpu", enabled=False):  # products as exact as what is given
         for image in zip(query, key, value, out, lse, strict=True):
-            attend_image(*image, buffer)
+            attend_image(*image)
     return out, lse
 
 
 def attend_image(
-    query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, buffer: Tensor
+    query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor
 ) -> None:
-    """One image's ``out`` and ``lse``; ``buffer`` holds a tile."""
-    k_one, value = with_ones(key), value.contiguous()
-    some_keys = k_one[:-1, ::EVERY].contiguous()
+    """Writes one image's ``out`` and ``lse``."""
+    k_one, value = with_column(key, 1.0), value.contiguous()
+    some_keys = key[::EVERY].contiguous()
     for rows in tiles(len(query), TILE[0]):
-        asking, answer = query[rows].contiguous(), out[rows]
+        asking = query[rows].contiguous()
         # Any shift of a row gives the same softmax; its maximum is only the safest.
-        shift = torch.mm(asking, some_keys).amax(dim=1, keepdim=True)
-        total = weigh(asking, shift, k_one, value, answer, buffer)
+        shift = product(asking, some_keys).amax(dim=1, keepdim=True)
+        answer, total = weigh(asking, shift, k_one, value)
         if not (total < SAFE).all():  # too far below the maximum, or NaN
-            shift = largest(asking, k_one[:-1])
-            total = weigh(asking, shift, k_one, value, answer, buffer)
-        answer.div_(total)
+            shift = largest(asking, key)
+            answer, total = weigh(asking, shift, k_one, value)
+        out[rows] = answer.div_(total)
         lse[rows] = (shift + total.log())[:, 0]
 
 
 def weigh(
-    asking: Tensor,
-    shift: Tensor,
-    k_one: Tensor,
-    values: Tensor,
-    answer: Tensor,
-    buffer: Tensor,
-) -> Tensor:
-    """Writes exp(S - shift) V of some rows to ``answer``; gives their sums of exp."""
-    q_shift = torch.cat([asking, -shift], dim=1)
+    asking: Tensor, shift: Tensor, k_one: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor]:
+    """exp(S - shift) V for some rows of S, and the rows' sums of exp(S - shift)."""
+    q_shift = with_column(asking, -shift)
+    answer = asking.new_zeros(len(asking), value.shape[1])
     total = torch.zeros_like(shift)
-    answer.zero_()
-    for columns in tiles(len(values), TILE[1]):
-        v = values[columns]
-        tile = buffer[: len(asking) * len(v)].view(len(asking), len(v))
-        torch.mm(q_shift, k_one[:, columns], out=tile).exp_()
+    for columns in tiles(len(k_one), TILE[1]):
+        tile = product(q_shift, k_one[columns]).exp_()
         total += tile.sum(dim=1, keepdim=True)
-        answer.addmm_(tile, v)
-    return total
+        answer += product(tile, value[columns].mT)
+    return answer, total
 
 
-def largest(asking: Tensor, keys: Tensor) -> Tensor:
+def largest(asking: Tensor, key: Tensor) -> Tensor:
     """The largest entry ``(rows, 1)`` of some rows of S."""
     parts = [
-        torch.mm(asking, keys[:, columns]).amax(dim=1)
-        for columns in tiles(keys.shape[1], TILE[1])
+        product(asking, key[columns]).amax(dim=1)
+        for columns in tiles(len(key), TILE[1])
     ]
     return torch.stack(parts, dim=1).amax(dim=1, keepdim=True)
 
@@ -86,28 +78,50 @@ def tiled_attention_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of query, key and value, from that of the output."""
-    (batch, n, _), m = query.shape, key.shape[1]
     # They are summed transposed: products with a long last side are the faster ones.
     grads = [x.new_zeros(x.mT.shape) for x in (query, key, value)]
-    delta = (grad * out).sum(dim=2)
-    buffers = value.new_empty(2, min(TILE[0], n) * min(TILE[1], m))
-    for image in range(batch):
-        grad_query, grad_key, grad_value = (x[image] for x in grads)
-        q, g = query[image].contiguous(), grad[image].contiguous()
-        q_lse = torch.cat([q, -lse[image, :, None]], dim=1)
-        g_delta = torch.cat([g, -delta[image, :, None]], dim=1)
-        k_one, v_one = with_ones(key[image]), with_ones(value[image])
-        for columns in tiles(m, TILE[1]):
-            k_tile, v_tile = k_one[:, columns], v_one[:, columns]
-            for rows in tiles(n, TILE[0]):
-                shape = len(q[rows]), k_tile.shape[1]
-                p, s = (b[: shape[0] * shape[1]].view(shape) for b in buffers)
-                torch.mm(q_lse[rows], k_tile, out=p).exp_()  # the map: exp(S - lse)
-                grad_value[:, columns].addmm_(g[rows].mT, p)
-                torch.mm(g_delta[rows], v_tile, out=s).mul_(p)  # dS = P (dP - delta)
-                grad_key[:, columns].addmm_(q[rows].mT, s)
-                grad_query[:, rows].addmm_(k_tile[:-1], s.mT)
+    with torch.autocast("cpu", enabled=False):
+        given = grad, query, key, value, out, lse
+        for image in zip(*given, *grads, strict=True):
+            attend_image_backward(*image)
     return tuple(x.mT for x in grads)
+
+
+def attend_image_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    grad_query: Tensor,
+    grad_key: Tensor,
+    grad_value: Tensor,
+) -> None:
+    """Adds one image's gradients, transposed, to the last three."""
+    delta = (grad * out).sum(dim=1, keepdim=True)
+    q_lse, k_one = with_column(query, -lse[:, None]), with_column(key, 1.0)
+    g_delta, v_one = with_column(grad, -delta), with_column(value, 1.0)
+    q_t, k_t, g_t = (x.mT.contiguous() for x in (query, key, grad))
+    for columns in tiles(len(key), TILE[1]):
+        for rows in tiles(len(query), TILE[0]):
+            p = product(q_lse[rows], k_one[columns]).exp_()  # the map: exp(S - lse)
+            grad_value[:, columns] += product(g_t[:, rows], p.mT)
+            s = product(g_delta[rows], v_one[columns]).mul_(p)  # dS = P (dP - delta)
+            grad_key[:, columns] += product(q_t[:, rows], s.mT)
+            grad_query[:, rows] += product(k_t[:, columns], s)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``a b^T``, by oneDNN where torch has it.
+
+    MKL, which torch takes for products of float32, keeps to AVX2 on AMD's processors
+    and is half as fast there. ``b`` must be dense, or transposed and dense: of other
+    layouts oneDNN makes something very slow.
+    """
+    if a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    return a @ b.mT
 
 
 def tiles(n: int, size: int) -> list[slice]:
@@ -115,11 +129,11 @@ def tiles(n: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def with_ones(features: Tensor) -> Tensor:
-    """``(M, d)`` as ``(d + 1, M)``, the last row all ones."""
-    return torch.cat(
-        [features, features.new_ones(len(features), 1)], dim=1
-    ).mT.contiguous()
+def with_column(features: Tensor, column: Tensor | float) -> Tensor:
+    """``(N, d)`` as ``(N, d + 1)``."""
+    if not isinstance(column, Tensor):
+        column = features.new_full((len(features), 1), column)
+    return torch.cat([features, column], dim=1)
 
 
 @tiled_attention.register_fake
