@@ -60,7 +60,7 @@ def spread(
     """``in_order`` in several processes."""
     # Not a fork: the caller may have threads (torch), which a fork would break.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=one_thread) as pool:
         waiting: deque = deque()
         try:
             for item in items:
@@ -71,3 +71,8 @@ def spread(
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)  # after an error the rest is in vain
+
+
+def one_thread() -> None:
+    """The cores are busy with processes: torch, which none has loaded yet, obeys."""
+    os.environ["OMP_NUM_THREADS"] = "1"
