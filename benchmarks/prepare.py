@@ -48,11 +48,9 @@ def figures(quick: bool) -> list[dict]:
         )
         times[name] = [a - b for a, b in pairs]
     whole = "gunzip", f"{many} cases, 1"
+    pair = "one process", "two processes"
     found = [
         figure("prepare, MB a second against bare gunzip", times, whole, 0.8),
-        figure(
-            f"prepare, {many - few} more cases", times, ("one process", "two processes"),
-            1.8,
-        ),
-    ]  # fmt: skip
+        figure(f"prepare, {many - few} more cases", times, pair, 1.8),
+    ]
     return [{**line, "megabytes": unpacked} for line in found]
