@@ -78,3 +78,16 @@ def test_a_store_where_a_file_lies_is_refused_as_storage(cases, tmp_path) -> Non
     assert "choose another folder [storage]" in result.stderr
     assert "space" not in result.stderr
     assert (tmp_path / "store").read_text() == "a file"
+
+
+def test_power_writes_the_same_tables_twice(tmp_path) -> None:
+    for name in ("one", "other"):
+        result = run(
+            "power", tmp_path / name, "--trials", 3, "--results", ROOT / "results"
+        )
+        assert result.exit_code == 0
+    for name in ("power.csv", "power_view.csv", "power.json"):
+        one, other = ((tmp_path / n / name).read_bytes() for n in ("one", "other"))
+        assert one == other
+        committed = (ROOT / "results/excerpt-448" / name).read_text().splitlines()
+        assert one.decode().splitlines()[0] == committed[0]

@@ -1,21 +1,24 @@
-"""How often the rules for claims decide: experiments drawn from seen differences.
+"""How often the rule for claims decides: trials drawn from differences that were seen.
 
-An experiment draws patients with all their slices from kept runs of two methods, whose
-mean difference is taken out, and adds a difference that is then the true one. Interval,
-test and rule are the functions that the pages use.
+A trial is five folds, for each a training of two networks drawn from those that were
+kept, and its patients drawn with all their slices. Interval, test and rule are the
+functions that the pages use; only the patients are drawn, and the truth is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mscf.evaluation.differences import over_seeds
-from mscf.evaluation.outcome import OUTCOMES, outcome
+from mscf.evaluation.differences import SLICE, over_seeds
+from mscf.evaluation.outcome import CONTRADICTED, OUTCOMES, REPRODUCED, outcome
+from mscf.evaluation.statements import ENOUGH_PATIENTS
 from mscf.evaluation.statistics import (
+    can_decide,
     draw_patients,
     holm,
     interval,
@@ -23,64 +26,200 @@ from mscf.evaluation.statistics import (
     signed_rank_p,
 )
 
-Patients = list[NDArray[np.float64]]  # the differences of each patient's slices
+PATIENTS = (5, 9, 12, 22, 118)  # one fold; Holm over nine; a phantom fold; all; LiTS
+TRUE = (0.0, 1.0, 2.0, 3.75, 5.0, 10.0)  # points of Dice; 3.75 is the paper's C1
+FOLDS = 5
+NINE = 9  # comparisons of C4
+
+# Of a training its patients, of a patient the differences of his slices.
+Training = list[NDArray[np.float64]]
 
 
-def patients_seen(rows: pd.DataFrame, ours: str, baseline: str) -> Patients:
-    """Differences in points of Dice of every patient and run, their mean taken out."""
-    found: Patients = []
-    both = rows[rows["method"].isin([ours, baseline])]
-    for _, run in both.groupby(["fold", "seed"]):
-        tables = over_seeds(run)
-        difference = 100 * (tables[ours]["dice"] - tables[baseline]["dice"])
-        difference -= difference.mean()
-        found += [d.to_numpy() for _, d in difference.groupby("patient")]
-    return found
+# What is drawn from
 
 
-def spread_of(seen: Patients) -> float:
-    """Standard deviation of the patients' mean differences, in points."""
-    return float(np.std([of_one.mean() for of_one in seen], ddof=1))
+def slice_differences(
+    rows: pd.DataFrame, pairs: Sequence[tuple[str, str]]
+) -> pd.DataFrame:
+    """Dice of the first minus the second of each pair, in points, a row a slice.
+
+    A ``pair`` and ``seed`` is one training of each; ``rows`` are of ``per_slice.csv``.
+    """
+    found = []
+    for ours, baseline in pairs:
+        both = rows[rows["method"].isin([ours, baseline])]
+        for seed, of_seed in both.groupby("seed"):
+            tables = over_seeds(of_seed)
+            difference = 100 * (tables[ours]["dice"] - tables[baseline]["dice"])
+            found.append(
+                difference.rename("difference")
+                .reset_index()
+                .assign(pair=f"{ours} - {baseline}", seed=seed)
+            )
+    return pd.concat(found, ignore_index=True)[["pair", "seed", *SLICE, "difference"]]
 
 
-def experiments(
-    seen: Patients, patients: int, true: Sequence[float], trials: int, seed: int = 0
-) -> Iterator[dict[str, object]]:
-    """A row a trial and true difference: the rule's word, alone and first of nine."""
+def trainings(
+    differences: pd.DataFrame, same: Sequence[str], times: float = 1
+) -> list[Training]:
+    """The trainings with their mean over slices taken out, and spread so many times.
+
+    ``same`` says of what the mean is taken out: of ``pair`` and ``seed``, so that only
+    patients differ; of ``pair`` alone, so that a training's luck stays in.
+    """
+    mean = differences.groupby(list(same))["difference"].transform("mean")
+    centred = differences.assign(difference=times * (differences["difference"] - mean))
+    return [
+        [d.to_numpy() for _, d in of_one.groupby("patient")["difference"]]
+        for _, of_one in centred.groupby(["pair", "seed"])
+    ]
+
+
+def patient_spread(differences: pd.DataFrame) -> float:
+    """Standard deviation of the patients' means within a training, pooled."""
+    means = differences.groupby(["pair", "seed", "patient"])["difference"].mean()
+    return float(np.sqrt(means.groupby(["pair", "seed"]).var().mean()))
+
+
+def dice_spread(rows: pd.DataFrame) -> float:
+    """Standard deviation of the patients' mean Dice within a training, pooled."""
+    means = 100 * rows.groupby(["seed", "patient"])["dice"].mean()
+    return float(np.sqrt(means.groupby("seed").var().mean()))
+
+
+# Trials
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What an experiment has in hand when the true difference is ``0``, in points."""
+
+    of_patients: NDArray[np.float64]  # each patient's mean difference
+    difference: float  # the mean over slices
+    low: float
+    high: float
+
+    def p(self, true: float) -> float:
+        """Wilcoxon's p if the true difference is ``true``."""
+        return signed_rank_p(self.of_patients + true)
+
+    def says(self, true: float, p: float, at_least: int = ENOUGH_PATIENTS) -> str:
+        """The rule's word if the true difference is ``true``: all moves by it."""
+        return outcome(
+            self.difference + true, self.low + true, self.high + true, p,
+            len(self.of_patients), at_least=at_least,
+        )  # fmt: skip
+
+
+def draw_trials(
+    kept: Sequence[Training], patients: int, trials: int, seed: int
+) -> Iterator[Trial]:
+    """Experiments with so many tested patients: five patients are one fold."""
     random = np.random.default_rng(seed)
     counts = draw_patients(patients)
-    for trial in range(trials):
-        drawn = [seen[k] for k in random.integers(len(seen), size=patients)]
-        owner = np.repeat(np.arange(patients), [len(of_one) for of_one in drawn])
+    parts = np.array_split(np.arange(patients), FOLDS if patients > FOLDS else 1)
+    for _ in range(trials):
+        drawn: Training = []
+        for part in parts:
+            training = kept[random.integers(len(kept))]
+            drawn += [
+                training[k] for k in random.integers(len(training), size=len(part))
+            ]
+        owner = np.repeat(np.arange(patients), [len(slices) for slices in drawn])
         slices = np.concatenate(drawn)
         low, high = interval(redrawn_means(slices[:, None], owner, counts)[:, 0])
-        means = np.array([of_one.mean() for of_one in drawn])
-        for d in true:
-            p = signed_rank_p(means + d)
-            seen_here = slices.mean() + d, low + d, high + d
-            yield {
-                "trial": trial, "patients": patients, "true": d,
-                "alone": outcome(*seen_here, p, patients),
-                "of nine": outcome(*seen_here, holm([p] + [1.0] * 8)[0], patients),
-            }  # fmt: skip
+        of_patients = np.array([of_one.mean() for of_one in drawn])
+        # No two real patients are equal; a tie would change the test's method.
+        of_patients += random.uniform(-1e-9, 1e-9, patients)
+        yield Trial(of_patients, float(slices.mean()), low, high)
+
+
+# What they say
+
+
+def power(trials: Sequence[Trial], true: float) -> dict[str, float]:
+    """Shares of trials: the three outcomes, and what else the page tells.
+
+    ``alone_reproduced``, ``alone_contradicted``: interval and test alone, as if fewer
+    than 20 patients were enough; ``reproduced_of_nine``: the p multiplied by nine, as
+    Holm does to the smallest; ``covered``: the interval holds the true difference.
+    """
+    p = [trial.p(true) for trial in trials]
+    patients = len(trials[0].of_patients)
+    bound = 0 if can_decide(patients) else ENOUGH_PATIENTS
+    said, alone, of_nine = (
+        [trial.says(true, one, least) for trial, one in zip(trials, ps, strict=True)]
+        for ps, least in (
+            (p, ENOUGH_PATIENTS), (p, bound), (corrected(p, NINE), ENOUGH_PATIENTS)
+        )
+    )  # fmt: skip
+    return {
+        **{word: share(said, word) for word in OUTCOMES},
+        "alone_reproduced": share(alone, REPRODUCED),
+        "alone_contradicted": share(alone, CONTRADICTED),
+        "reproduced_of_nine": share(of_nine, REPRODUCED),
+        "covered": float(np.mean([t.low <= 0 <= t.high for t in trials])),
+    }
+
+
+def corrected(p: Sequence[float], comparisons: int) -> list[float]:
+    """Each p after Holm's correction, if it is the smallest of so many."""
+    return [float(holm([one] + [1.0] * (comparisons - 1))[0]) for one in p]
+
+
+def share(said: Sequence[str], word: str) -> float:
+    """How many of them are that word."""
+    return float(np.mean([one == word for one in said]))
+
+
+def smallest_reproduced(
+    trials: Sequence[Trial], comparisons: int = 1, often: float = 0.8, most: float = 50
+) -> float:
+    """The smallest true difference, in steps of 0.1, reproduced so ``often``."""
+    low, high = 0, round(10 * most)
+    while low < high:
+        true = (low + high) // 2 / 10
+        p = corrected([trial.p(true) for trial in trials], comparisons)
+        said = [trial.says(true, one) for trial, one in zip(trials, p, strict=True)]
+        if share(said, REPRODUCED) >= often:
+            high = (low + high) // 2
+        else:
+            low = (low + high) // 2 + 1
+    return low / 10
 
 
 def power_table(
-    scenarios: dict[str, Patients],
-    patients: Sequence[int],
-    true: Sequence[float],
-    trials: int,
-) -> pd.DataFrame:
-    """Percent of each outcome, by scenario, number of patients and true difference."""
-    found = []
-    for name, seen in scenarios.items():
+    scenarios: dict[str, list[Training]],
+    patients: Sequence[int] = PATIENTS,
+    true: Sequence[float] = TRUE,
+    trials: int = 1000,
+    seed: int = 0,
+) -> Iterator[dict[str, object]]:
+    """A row for each scenario, number of patients and true difference."""
+    for name, kept in scenarios.items():
         for n in patients:
-            table = pd.DataFrame(experiments(seen, n, true, trials))
-            for d, of_one in table.groupby("true"):
-                row = {"scenario": name, "patients": n, "true difference": d}
-                row |= {o: 100 * (of_one["alone"] == o).mean() for o in OUTCOMES}
-                row["reproduced, of nine"] = (
-                    100 * (of_one["of nine"] == OUTCOMES[0]).mean()
-                )
-                found.append(row)
-    return pd.DataFrame(found)
+            drawn = list(draw_trials(kept, n, trials, seed))
+            for difference in true:
+                yield {
+                    "scenario": name, "patients": n, "true": difference,
+                    **power(drawn, difference),
+                }  # fmt: skip
+
+
+def in_one_view(table: pd.DataFrame) -> pd.DataFrame:
+    """Reproduced / contradicted in percent, a column for each true difference.
+
+    In brackets where the rule decides nothing and interval and test alone would.
+    """
+    prefix = np.where(table["patients"] < ENOUGH_PATIENTS, "alone_", "")
+    cells = [
+        f"{100 * row[p + REPRODUCED]:.0f} / {100 * row[p + CONTRADICTED]:.0f}"
+        for p, (_, row) in zip(prefix, table.iterrows(), strict=True)
+    ]
+    cells = [f"({c})" if p else c for p, c in zip(prefix, cells, strict=True)]
+    wide = table.assign(cell=cells).pivot(
+        index=["scenario", "patients"], columns="true", values="cell"
+    )
+    order = table[["scenario", "patients"]].drop_duplicates()
+    wide = wide.loc[list(order.itertuples(index=False, name=None))].reset_index()
+    return wide.rename(columns=lambda c: c if isinstance(c, str) else f"{c:g}")

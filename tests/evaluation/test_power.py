@@ -1,36 +1,139 @@
+"""The simulation of power: the rule that it applies, and what its figures must obey."""
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from mscf.evaluation.power import power_table
+from mscf.evaluation.outcome import outcome
+from mscf.evaluation.power import (
+    draw_trials,
+    in_one_view,
+    power,
+    power_table,
+    slice_differences,
+    smallest_reproduced,
+    trainings,
+)
 
-TRUE = (0.0, 3.0, 10.0)
+TRIALS = 200
 
 
 @pytest.fixture(scope="module")
-def table():
-    random = np.random.default_rng(0)
-    seen = [random.normal(random.normal(0, 5), 8, size=6) for _ in range(40)]
-    seen = [of_one - np.concatenate(seen).mean() for of_one in seen]
-    wide = [3 * of_one for of_one in seen]
-    scenarios = {"narrow": seen, "wide": wide}
-    found = power_table(scenarios, patients=(5, 22, 60), true=TRUE, trials=40)
-    return found.set_index(["scenario", "patients", "true difference"])
+def differences() -> pd.DataFrame:
+    """Two pairs, two seeds, ten patients of three slices; a patient's spread is 6."""
+    random = np.random.default_rng(3)
+    rows = pd.DataFrame(
+        [
+            (pair, seed, patient, patient, n)
+            for pair in ("a", "b") for seed in (0, 1)
+            for patient in range(10) for n in range(3)
+        ],
+        columns=["pair", "seed", "patient", "case", "slice"],
+    )  # fmt: skip
+    luck = rows.groupby(["pair", "seed"]).ngroup() * 4.0
+    own = random.normal(0, 6, 40)[rows.index // 3]
+    return rows.assign(difference=luck + own + random.normal(0, 2, len(rows)))
 
 
-def test_more_patients_and_larger_differences_are_seen_more_often(table) -> None:
-    seen = table["reproduced"]
-    assert seen["narrow", 22, 0] <= 5 < seen["narrow", 22, 3] < seen["narrow", 22, 10]
-    assert seen["narrow", 22, 3] < seen["narrow", 60, 3]
-    assert seen["wide", 22, 10] < seen["narrow", 22, 10]
-    assert seen["narrow", 60, 10] == 100
+@pytest.fixture(scope="module")
+def of_patients(differences):
+    return trainings(differences, ["pair", "seed"])
 
 
-def test_a_single_fold_never_decides(table) -> None:
-    assert (table.xs(5, level="patients")["undecided"] == 100).all()
+def trials(kept, patients, n=TRIALS):
+    return list(draw_trials(kept, patients, n, seed=0))
 
 
-def test_outcomes_add_up_and_nine_rivals_make_it_harder(table) -> None:
-    outcomes = table[["reproduced", "contradicted", "undecided"]].sum(axis=1)
-    np.testing.assert_allclose(outcomes, 100)
-    assert (table["reproduced, of nine"] <= table["reproduced"]).all()
-    assert table["contradicted"]["narrow", 60, 0] > 0
+@pytest.mark.parametrize(
+    ("numbers", "word"),
+    [
+        ((2.0, 0.1, 4.0, 0.04, 22), "reproduced"),
+        ((2.0, 0.1, 4.0, 0.05, 22), "undecided"),  # the test must agree
+        ((2.0, 0.0, 4.0, 0.04, 22), "undecided"),  # the interval too
+        ((0.9, 0.1, 1.8, 0.01, 22), "undecided"),  # below the margin
+        ((0.4, 0.1, 0.9, 0.01, 22), "contradicted"),  # real, and too small
+        ((-3.0, -5.0, 0.9, 0.20, 22), "contradicted"),
+        ((9.0, 8.0, 9.9, 0.001, 19), "undecided"),  # too few patients
+    ],
+)
+def test_the_rule_by_hand(numbers, word) -> None:
+    assert outcome(*numbers) == word
+
+
+def test_the_true_mean_is_what_it_is_said_to_be(differences) -> None:
+    for same in (["pair", "seed"], ["pair"]):
+        kept = trainings(differences, same)
+        assert np.mean(
+            np.concatenate([p for one in kept for p in one])
+        ) == pytest.approx(0, abs=1e-12)
+    each = [np.mean(np.concatenate(one)) for one in kept]
+    assert np.ptp(each) > 2  # a training's luck stays in
+
+
+def test_differences_are_paired_and_in_points() -> None:
+    one = {"patient": ["P"] * 2, "case": ["c"] * 2, "slice": [4, 5], "seed": 0}
+    metrics = ["hd_diagonal", "jaccard", "precision", "recall", "specificity", "f1",
+               "hd", "hd_farthest"]  # fmt: skip
+    rows = pd.concat(
+        pd.DataFrame(one | dict.fromkeys(metrics, 0.0) | {"method": m, "dice": dice})
+        for m, dice in (("ours", [0.5, 0.75]), ("base", [0.25, 1.0]))
+    )
+    found = slice_differences(rows, [("ours", "base")])
+    assert found["difference"].tolist() == [25, -25]
+
+
+def test_power_rises_with_the_effect_and_with_patients(of_patients) -> None:
+    few, many = trials(of_patients, 22), trials(of_patients, 118)
+    reproduced = [power(few, d)["reproduced"] for d in (0, 2, 5, 12)]
+    assert reproduced == sorted(set(reproduced))
+    assert reproduced[-1] == 1
+    assert power(many, 2)["reproduced"] > 2 * reproduced[1]
+    assert power(many, 0)["contradicted"] > power(few, 0)["contradicted"]
+
+
+def test_nothing_is_rarely_called_something(of_patients) -> None:
+    for patients in (22, 118):
+        found = power(trials(of_patients, patients), 0)
+        assert found["reproduced"] <= 0.05
+        assert found["covered"] > 0.85
+
+
+def test_a_training_s_luck_is_called_something_more_often(differences) -> None:
+    found = power(trials(trainings(differences, ["pair"]), 118), 0)
+    assert found["reproduced"] > 0.1
+
+
+def test_one_fold_never_decides_and_twelve_patients_only_in_brackets(
+    of_patients,
+) -> None:
+    clear = power(trials(of_patients, 5), 50)
+    assert clear["undecided"] == 1
+    assert clear["alone_reproduced"] == clear["alone_contradicted"] == 0
+    clear = power(trials(of_patients, 12), 50)
+    assert (clear["undecided"], clear["alone_reproduced"]) == (1, 1)
+
+
+def test_eighty_percent_are_reached_where_it_says(of_patients) -> None:
+    drawn = trials(of_patients, 22)
+    one, nine = smallest_reproduced(drawn), smallest_reproduced(drawn, 9)
+    assert power(drawn, one)["reproduced"] >= 0.8
+    assert power(drawn, one - 0.1)["reproduced"] < 0.8
+    assert nine > one
+
+
+def test_equal_seeds_give_equal_tables_and_a_view_of_them(of_patients) -> None:
+    one, other = (
+        pd.DataFrame(
+            power_table({"here": of_patients}, [5, 22], [0.0, 3.75], trials=20)
+        )
+        for _ in range(2)
+    )
+    pd.testing.assert_frame_equal(one, other)
+    outcomes = one[["reproduced", "contradicted", "undecided"]]
+    np.testing.assert_allclose(outcomes.sum(axis=1), 1)
+    view = in_one_view(one)
+    assert view.columns.tolist() == ["scenario", "patients", "0", "3.75"]
+    assert view["3.75"].tolist()[0] == "(0 / 0)"
+    last = one.iloc[-1]
+    expected = f"{100 * last['reproduced']:.0f} / {100 * last['contradicted']:.0f}"
+    assert view["3.75"].tolist()[1] == expected
