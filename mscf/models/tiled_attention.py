@@ -36,8 +36,8 @@ def attend_image(
     query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor
 ) -> None:
     """Writes one image's ``out`` and ``lse``."""
-    k_one, value = with_column(key, 1.0), value.contiguous()
-    some_keys = key[::EVERY].contiguous()
+    key, value = key.contiguous(), value.contiguous()
+    k_one, some_keys = with_column(key, 1.0), key[::EVERY].contiguous()
     for rows in tiles(len(query), TILE[0]):
         asking = query[rows].contiguous()
         # Any shift of a row gives the same softmax; its maximum is only the safest.
