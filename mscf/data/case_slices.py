@@ -40,8 +40,9 @@ def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
     labels, label_sha256 = read_labels(case.label, like=volume)
     hu, masks = as_slices(volume.voxels), as_slices(labels)
     least = {"tumour": TUMOUR, "liver": LIVER, "all": 0}[slices]
-    chosen = np.flatnonzero((masks >= least).any(axis=(1, 2)))
-    hu, masks = hu[chosen], masks[chosen]
+    chosen = np.flatnonzero(masks.max(axis=(1, 2)) >= least)
+    # Slice by slice in memory from here on: files hold them voxel by voxel of a column.
+    hu, masks = (np.ascontiguousarray(x[chosen]) for x in (hu, masks))
     height, width = masks.shape[1:]
     images = resize_images(pad_to_square(hu, -1024), size)
     stored = resize_masks(pad_to_square(masks, 0), size)

@@ -237,13 +237,14 @@ def check_hu(values: NDArray, stored: np.dtype, path: Path) -> None:
     voxel; nothing as low as fat and air; more than a store can hold.
     """
     low, high = values.min(), values.max()
-    if ((values == low) | (values == high)).all():
+    some = values[:, :, values.shape[2] // 2]  # nearly always enough to see a third
+    if all(((x == low) | (x == high)).all() for x in (some, values)):
         found = f"only {low:g} and {high:g}" if low < high else f"only {low:g}"
         raise InputError(path, "must show something", found, "constant")
     must = "must be in Hounsfield units, air near -1000"
     found = f"{stored} from {low:g} to {high:g}"
-    tissue = ((values > 800) & (values < 1250)).sum()
-    if tissue > max(0.05 * values.size, 0.5 * (values > 300).sum()):
+    tissue = np.count_nonzero((values > 800) & (values < 1250))
+    if tissue > max(0.05 * values.size, 0.5 * np.count_nonzero(values > 300)):
         raise InputError(
             path, must, f"{found}, much of it near 1,000 like soft tissue in HU + 1024",
             "not-hu", "subtract 1024 from its voxels",
