@@ -67,7 +67,7 @@ class ChannelContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
-            features = as_sequence(x if x.dtype == torch.float64 else x.float())
+            features = as_sequence(exact(x))
             affinity = channel_affinity(features, self.softmax)  # (B, C, C), Eq. 4
             if self.eq5 == "rows":
                 affinity = affinity.mT
@@ -110,13 +110,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax(query key^T) value, rows over positions, without the N x N map.
 
     ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``. On
-    a CPU by our own tiles, else by torch's fused kernels. These want equal widths, so
-    query and key are filled up with zeros, which changes no product; and each
-    position's features side by side in memory, or they fall back to the map (free in
-    channels-last).
+    a CPU by our own tiles, which compute in float32 or better; else by torch's fused
+    kernels. These want equal widths, so query and key are filled up with zeros, which
+    changes no product; and each position's features side by side in memory, or they
+    fall back to the map (free in channels-last).
     """
     if tiles_pay(value):
-        return tiled_attention(query, key, value)[0]
+        return tiled_attention(*map(exact, (query, key, value)))[0].to(value.dtype)
     width = value.shape[-1]
     query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
     heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
@@ -125,8 +125,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def tiles_pay(value: Tensor) -> bool:
     """Whether our own tiles are the faster form; what is exported must do without."""
-    exact = value.dtype in (torch.float32, torch.float64)
-    return value.device.type == "cpu" and exact and not torch.compiler.is_exporting()
+    return value.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def attention_rows(block: SpatialContext, x: Tensor, positions: Tensor) -> Tensor:
@@ -152,6 +151,11 @@ def channel_affinity(features: Tensor, softmax: str = "plain") -> Tensor:
     elif softmax == "scaled":
         products = products / features.shape[-2]
     return torch.softmax(products, dim=-1)
+
+
+def exact(x: Tensor) -> Tensor:
+    """In float32, or float64 where it is that already."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def full_precision(x: Tensor) -> AbstractContextManager:

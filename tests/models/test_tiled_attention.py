@@ -131,6 +131,16 @@ def test_a_second_derivative_is_refused_by_name() -> None:
         grad.sum().backward()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32_and_rounded_once(dtype) -> None:
+    tensors = [x.to(dtype) for x in inputs()]
+    out = attend(*tensors)
+    expected = plain(*(x.double() for x in tensors))
+    assert out.dtype == dtype
+    torch.testing.assert_close(out, expected.to(dtype), rtol=2e-2, atol=1e-6)
+    assert_as_plain(tensors, 1e-2)  # the result's own rounding, and its gradients'
+
+
 def test_autocast_leaves_float32_as_it_is(small_tiles) -> None:
     tensors = inputs(dtype=torch.float32)
 
