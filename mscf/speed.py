@@ -46,7 +46,7 @@ def machines(records: Mapping[str, dict]) -> pd.DataFrame:
 
 
 def figures_table(figures: Sequence[dict], only_wanted: bool = False) -> pd.DataFrame:
-    """A row a figure: what, of what, median and range, wanted, whether reached."""
+    """A row a figure: median and range, of what, wanted, whether reached."""
     rows = []
     for line in figures:
         wanted = line["wanted"]
@@ -70,7 +70,8 @@ def figures_table(figures: Sequence[dict], only_wanted: bool = False) -> pd.Data
             row["wanted"] = f"at {'most' if at_most else 'least'} {wanted:g}"
             row["reached"] = "yes" if reached else "no"
         rows.append(row)
-    return pd.DataFrame(rows)
+    columns = ["what", "measured", "range", "unit", "wanted", "reached"]
+    return pd.DataFrame(rows, columns=columns).set_index("what").rename_axis(None)
 
 
 def digits(value: float) -> str:

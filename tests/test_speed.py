@@ -33,7 +33,7 @@ PARTS = [
 
 
 def test_a_figure_is_reached_when_its_median_is_on_the_wanted_side() -> None:
-    table = figures_table([RATIO, MEMORY]).set_index("what")
+    table = figures_table([RATIO, MEMORY])
     assert table.loc["a step", "measured"] == "2.13"
     assert table.loc["a step", "range"] == "1.9 to 2.3"
     assert table.loc["a step", "wanted"] == "at least 2"
