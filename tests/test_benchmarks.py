@@ -28,7 +28,8 @@ def test_every_topic_runs_and_writes_its_figures(topic, tmp_path) -> None:
     for line in record["figures"]:
         assert line["what"] in done.stdout
         ratio = line.get("ratio", {"low": 1, "median": 1, "high": 1})
-        assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+        # A quick difference of two times may even be negative.
+        assert ratio["low"] <= ratio["median"] <= ratio["high"]
 
 
 def test_an_unknown_topic_ends_in_one_line_that_names_the_others() -> None:
