@@ -45,6 +45,7 @@ def ours(slices: SliceDataset, keys: list[int]) -> None:
 def figures(quick: bool) -> list[dict]:
     """Ratio, and slices a second a core."""
     size, rounds, n = (192, 1, 8) if quick else (448, 7, 96)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
@@ -56,7 +57,7 @@ def figures(quick: bool) -> list[dict]:
             "ours": lambda: ours(slices, keys),
         }
         times = race(forms, rounds)
-    torch.set_num_threads(torch.get_num_threads())
+    torch.set_num_threads(threads)
     found = figure(f"loading and augmenting, {size}", times, ("plain", "ours"))
     rate = n / found["seconds"]["ours"]["median"]
     what = f"loading with augmentation, slices of {size} a second a core"

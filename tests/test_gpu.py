@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import mscf
+from benchmarks.step import step
 from mscf.models import METHODS
 from mscf.models.context import ContextBlock, attend
 from mscf.training.loop import train
@@ -64,6 +65,16 @@ def test_attention_holds_no_map_in_memory(dtype) -> None:
     before = torch.cuda.memory_allocated()
     result_and_gradients(attend, tensors)
     assert torch.cuda.max_memory_allocated() - before < 300 * 2**20
+
+
+def test_a_recorded_step_gives_the_losses_of_the_steps_one_by_one() -> None:
+    losses = {}
+    for kind in ("searched", "graphed"):
+        once = step(f"{kind} mscf", 192, slices=4, seeds=3)
+        losses[kind] = torch.stack([once() for _ in range(9)])
+    torch.testing.assert_close(
+        losses["graphed"], losses["searched"], rtol=2e-2, atol=1e-4
+    )
 
 
 def test_channel_context_does_not_overflow_in_float16() -> None:
