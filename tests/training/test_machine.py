@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import torch
 from small_processes import HERE, ROOT, ended, living, options, start, until_saved
 from small_run import same_run, settings_for
 from torch.optim import Adam
+from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 import mscf
@@ -79,35 +79,32 @@ def test_what_helps_is_named_in_the_order_of_what_it_costs(
     assert lower(settings) == f"lower it by {', '.join(ways)}"
 
 
-def measure(method: str, slices: int) -> None:
-    """Prints a step's estimate and what it took, in bytes."""
-    torch.set_num_threads(1)
-    network = mscf.build(method).to(memory_format=torch.channels_last)
-    optimizer = Adam(network.parameters(), fused=True)
-    images = torch.zeros(slices, 1, 192, 192).expand(-1, 3, -1, -1)
-    estimate = step_memory(network, images[:1], slices)
-    before = psutil.Process().memory_info().rss
-    for _ in range(2):  # from the second on there are moments
-        cross_entropy(network(images), images[:, :1] * 0).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    weights = sum(p.nbytes for p in network.parameters())
-    print(estimate, peak - before + weights)
-
-
 @check
 @pytest.mark.claim("machine", ESTIMATE)
 @pytest.mark.parametrize(("method", "slices"), [("mscf", 4), ("unet", 3)])
 def test_the_estimate_is_close_to_what_a_step_takes(method, slices, shows) -> None:
-    """Measured 0.81 to 0.91: workspaces of single layers are not in it."""
-    code = f"import test_machine; test_machine.measure({method!r}, {slices})"
-    path = f"import sys; sys.path[:0] = {[str(HERE), str(HERE.parent), str(ROOT)]}; "
-    done = subprocess.run(
-        [sys.executable, "-c", path + code], capture_output=True, text=True, check=True
-    )
-    estimate, taken = map(int, done.stdout.split())
-    assert 0.7 < estimate / taken < 1.2
+    """Measured 1.07 to 1.14, of what PyTorch asks for: a count, equal on any machine.
+
+    What the process grows by also holds workspaces and what malloc keeps: this was
+    0.69 to 0.91 of it, by machine.
+    """
+    network = mscf.build(method).to(memory_format=torch.channels_last)
+    optimizer = Adam(network.parameters(), fused=True)
+    images = torch.zeros(slices, 1, 192, 192).expand(-1, 3, -1, -1)
+    estimate = step_memory(network, images[:1], slices)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        for _ in range(2):  # from the second on there are moments
+            cross_entropy(network(images), images[:, :1] * 0).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    asked = [
+        (event.start_ns(), event.nbytes())
+        for event in record.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    ]
+    most = max(itertools.accumulate(size for _, size in sorted(asked)))
+    taken = most + sum(p.nbytes for p in network.parameters())
+    assert 0.9 < estimate / taken < 1.3
     shows(shown=f"{method}: {estimate / MB:.0f} MB told, {taken / MB:.0f} MB taken")
 
 
