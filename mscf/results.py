@@ -13,36 +13,30 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 
-from mscf.checkpoint import load_weights, read_checkpoint
-from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv
-from mscf.data.store import Store, open_store
-from mscf.errors import CheckpointError, InputError, SettingsError
+from mscf.errors import InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
-from mscf.evaluation.evaluate import evaluate, evaluation_mode, predict
+from mscf.evaluation.evaluate import evaluate, predict
 from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
 from mscf.evaluation.volumes import case_rows
-from mscf.models import build
+from mscf.examples import write_examples
+from mscf.finished_run import open_run
 from mscf.replacing import replacing
 from mscf.training.loop import precision
-from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
-from mscf.training.start import has_imagenet, split_slices, starting_network
+from mscf.training.start import has_imagenet, starting_network
 from mscf.training.state import data_name
-from mscf.visualisation.feature_maps import skip_features, strongest
 
 THRESHOLD = "hu_threshold"
 UNTRAINED = "+untrained"
-CHANNELS = 6  # feature maps kept of each scale
 
 
 def keep_run(
@@ -64,16 +58,14 @@ def keep_run(
         SettingsError: examples of a store of real CT, or ImageNet weights that the run
             began with cannot be had here.
     """
-    record = read_record(run / "run.json")
-    settings = check_finished(run, record)
-    store = open_store(settings.data)
-    check_same(store, record)
+    opened = open_run(run)
+    record, settings, store = opened.record, opened.settings, opened.store
     if examples and not store.phantoms:
         raise SettingsError(
             "examples", "must be 0: voxels are kept of phantoms only", examples,
             "examples", "phantoms prepared by an older version: prepare them again",
         )  # fmt: skip
-    training, test = split_slices(settings, store)
+    training, test = opened.training, opened.test
     place = results / data_name(store) / settings.split
     one = f"fold-{settings.fold}/seed-{settings.seed}"
     method = settings.method + (f"+{label}" if label else "")
@@ -100,14 +92,12 @@ def keep_run(
     for name in ("history.csv", "timing.csv", "context.csv"):
         if (run / name).exists():
             shutil.copy(run / name, folder / name)
-    network = build(settings.method)
-    weights, _ = read_checkpoint(run / "best.ckpt")
-    load_weights(network, weights, run / "best.ckpt")
+    network = opened.network()
     for name, table in looked_at_again(network, test, settings).items():
         with replacing(folder / f"{name}.csv") as file:
             file.write(as_csv(table))
     if examples:
-        write_examples(network, test, examples, folder / "examples.npz")
+        write_examples(network, test, examples, folder)
     with replacing(folder / "run.json") as file:  # last: where it is, all is
         json.dump(record, file, indent=2)
         file.write("\n")
@@ -179,33 +169,6 @@ def read_facts(path: Path) -> pd.DataFrame:
     return table
 
 
-def check_finished(run: Path, record: dict) -> TrainSettings:
-    """The settings of a finished run, with ImageNet weights if it really had them."""
-    if record.get("status") != "finished":
-        raise CheckpointError(
-            run, "must be a finished run", record.get("status"), "run-unfinished",
-            "go on with `mscf train --resume`",
-        )  # fmt: skip
-    try:
-        settings = TrainSettings(**record["settings"])
-        seen = record["store"]["checksum"], record.get("commit", "")
-        if not all(isinstance(value, str) for value in seen):
-            raise TypeError("checksum and commit must be text")
-        return replace(settings, pretrained=record["pretrained"] == "loaded")
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            run / "run.json", "must be the record of a run", error, "run-record"
-        ) from error
-
-
-def check_same(store: Store, record: dict) -> None:
-    """Refuses data that are no longer those that the run saw."""
-    if record["store"]["checksum"] != store.checksum:
-        raise CheckpointError(
-            store.folder, "must be the store of the run", "another", "store-other"
-        )
-
-
 def untrained_rows(
     settings: TrainSettings, training: SliceDataset, test: SliceDataset
 ) -> pd.DataFrame:
@@ -238,38 +201,3 @@ def write_tables(rows: pd.DataFrame, folder: Path, commit: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(rows, folder / "per_slice.csv")
     write_summary(rows, folder / "summary.json", commit)
-
-
-def write_examples(
-    network: nn.Module, slices: SliceDataset, n: int, path: Path
-) -> None:
-    """The slice with most tumour of ``n`` test patients: chosen by the truth alone.
-
-    ``row``, ``hu``, ``truth`` and ``probability`` (in 1/255) a slice, and for every
-    context block ``before<k>`` and ``after<k>``, the ``CHANNELS`` channels with the
-    largest mean before it, ``(n, CHANNELS, h, w)`` float16.
-    """
-    index = slices.index.reset_index(drop=True)
-    chosen = np.sort(index.groupby("patient")["stored_tumour_px"].idxmax())[:n]
-    network.cpu()
-    images = torch.stack([slices[i][0] for i in chosen])
-    with evaluation_mode(network), torch.no_grad():
-        probability = network(three_channels(images)).sigmoid()[:, 0].numpy()
-    maps = [skip_features(network, three_channels(image[None])) for image in images]
-    rows = index["row"].to_numpy()[chosen]
-    kept = {
-        "row": rows,
-        "case": index["case"].to_numpy(str)[chosen],
-        "hu": slices.store.images[rows],
-        "truth": slices.store.masks[rows] == 2,
-        "probability": (probability * 255).round().astype(np.uint8),
-    }
-    for k, skips in enumerate(zip(*maps, strict=True)):
-        before, after = (np.stack(side) for side in zip(*skips, strict=True))
-        channels = np.array([strongest(features, CHANNELS) for features in before])
-        pick = np.arange(len(chosen))[:, None], channels
-        kept[f"channel{k}"] = channels
-        kept[f"before{k}"] = before[pick].astype(np.float16)
-        kept[f"after{k}"] = after[pick].astype(np.float16)
-    with replacing(path, text=False) as file:
-        np.savez_compressed(file, **kept)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from mscf import results as module
+from mscf import finished_run
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.models.context import ContextBlock
@@ -37,7 +37,7 @@ class SmallNetwork(nn.Module):
 
 @pytest.fixture
 def run(tiny_store, tmp_path, monkeypatch):
-    for place in (start, module):
+    for place in (start, finished_run):
         monkeypatch.setattr(place, "build", lambda *_, **__: SmallNetwork())
     settings = TrainSettings(
         data=tiny_store, out=tmp_path / "run", epochs=2, pretrained=False, gpus=0,
@@ -150,8 +150,10 @@ def test_examples_are_the_slices_as_they_are_and_as_the_network_sees_them(
         assert np.array_equal(kept["hu"], store.images[rows])
         assert np.array_equal(kept["truth"], store.masks[rows] == 2)
         assert kept["probability"].shape == (n, 192, 192)
+        assert np.array_equal(kept["liver"], store.masks[rows] == 1)
         assert kept["before0"].shape == kept["after0"].shape == (n, 6, 24, 24)
         # Before training alpha and beta are 0, and after two steps nearly: 2 X.
+        assert kept["times0"] == 2
         np.testing.assert_allclose(kept["after0"], 2 * kept["before0"], atol=0.05)
         tested = set(run.rows["patient"])
         assert set(store.index["patient"].loc[rows]) <= tested

@@ -52,23 +52,45 @@ def separation_claim(rows: pd.DataFrame) -> dict[str, object]:
 
     ``rows`` are those of ``separation.csv``, of all folds.
     """
-    scales = sorted(
-        {int(name.rpartition("_")[2]) for name in rows if name.startswith("after_")}
-    )
-    gains = pd.DataFrame({c: rows[f"after_{c}"] - rows[f"before_{c}"] for c in scales})
-    gain = gains.mean(axis=1)  # of the scales that a slice has
-    there = gain.notna()
-    gain, patients = gain[there], rows.loc[there, "patient"]
+    gains = pd.DataFrame({c: gain(rows, c) for c in scales_of(rows)})
+    found = with_interval(gains.mean(axis=1), rows["patient"])  # scales of the slice
+    word = outcome(*found.values(), margin=SEPARATION_MARGIN)
+    return {**found, "margin": SEPARATION_MARGIN, "outcome": HERE[word]}
+
+
+def separation_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a scale: means of ``separation.csv``, and the gain with its interval."""
+    table = {}
+    for channels in scales_of(rows):
+        after = rows[f"after_{channels}"]
+        table[channels] = {
+            "slices": after.notna().sum(),
+            "before": rows[f"before_{channels}"].mean(),
+            "after": after.mean(),
+            **with_interval(gain(rows, channels), rows["patient"]),
+        }
+    return pd.DataFrame(table).T.rename_axis("channels")
+
+
+def scales_of(rows: pd.DataFrame) -> list[int]:
+    """The channels of the blocks in ``separation.csv``."""
+    return sorted(int(n.rpartition("_")[2]) for n in rows if n.startswith("after_"))
+
+
+def gain(rows: pd.DataFrame, channels: int) -> pd.Series:
+    """By how much tumour stands out more after the block than before."""
+    return rows[f"after_{channels}"] - rows[f"before_{channels}"]
+
+
+def with_interval(gains: pd.Series, patients: pd.Series) -> dict[str, float]:
+    """Mean over slices, interval over patients, and the rank test's p."""
+    there = gains.notna()
+    gains, patients = gains[there], patients[there]
     n = patients.nunique()
-    drawn = redrawn_means(gain.to_numpy()[:, None], patients, draw_patients(n))
+    drawn = redrawn_means(gains.to_numpy()[:, None], patients, draw_patients(n))
     low, high = interval(drawn[:, 0])
-    p = signed_rank_p(gain.groupby(patients).mean())
-    word = outcome(gain.mean(), low, high, p, n, margin=SEPARATION_MARGIN)
-    return {
-        "difference": gain.mean(), "low": low, "high": high,
-        "margin": SEPARATION_MARGIN, "p": p, "patients": n,
-        "outcome": HERE[word],
-    }  # fmt: skip
+    p = signed_rank_p(gains.groupby(patients).mean())
+    return {"difference": gains.mean(), "low": low, "high": high, "p": p, "patients": n}
 
 
 def lesions_table(cases: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

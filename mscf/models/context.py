@@ -105,6 +105,11 @@ class ContextBlock(nn.Module):
         out = sum(branch(x) for branch in branches)  # Eq. 7
         return out - x if self.subtract_one else out
 
+    @property
+    def times_input(self) -> int:
+        """How often the sum holds x: twice as printed, by Eq. 3 and by Eq. 6."""
+        return 2 if self.spatial and self.channel and not self.subtract_one else 1
+
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax(query key^T) value, rows over positions, without the N x N map.

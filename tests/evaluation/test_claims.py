@@ -2,7 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mscf.evaluation.claims import dice_claim, lesions_table, separation_claim
+from mscf.evaluation.claims import (
+    dice_claim,
+    lesions_table,
+    separation_claim,
+    separation_table,
+)
 from mscf.evaluation.outcome import outcome
 
 
@@ -89,3 +94,21 @@ def test_lesions_are_counted_over_all_cases() -> None:
     assert row["Dice of a case"] == 50
     assert row["Dice of all voxels"] == pytest.approx(2000 / 30)
     assert row["below_10"] == "1 of 1"
+
+
+def test_the_gain_of_a_scale_is_over_the_slices_that_have_it() -> None:
+    found = pd.DataFrame(
+        {
+            "patient": [f"p{n}" for n in range(8)],
+            "before_64": 0.5, "after_64": np.linspace(0.55, 0.62, 8),
+            "before_128": [0.2] * 4 + [np.nan] * 4,
+            "after_128": [0.1] * 4 + [np.nan] * 4,
+        }
+    )  # fmt: skip
+    table = separation_table(found)
+    assert table.loc[64, "slices"] == table.loc[64, "patients"] == 8
+    assert table.loc[64, "difference"] == pytest.approx(0.085)
+    assert 0.05 < table.loc[64, "low"] < 0.085 < table.loc[64, "high"] < 0.12
+    assert table.loc[128, "slices"] == table.loc[128, "patients"] == 4
+    assert table.loc[128, "before"] == pytest.approx(0.2)
+    assert table.loc[128, "high"] == pytest.approx(-0.1)

@@ -5,6 +5,9 @@ from torch import nn
 
 from mscf.visualisation.feature_maps import (
     draw_feature_maps,
+    draw_maps,
+    draw_pairs,
+    least_alike,
     skip_features,
     strongest,
 )
@@ -52,3 +55,59 @@ def test_maps_of_the_same_channels_stand_below_each_other() -> None:
     titles = [[ax.get_title() for ax in row] for row in axes]
     plt.close(figure)
     assert titles == [["2: 2", "1: 1"], ["2: 4", "1: 2"]]
+
+
+def test_changed_is_what_no_factor_explains() -> None:
+    random = np.random.default_rng(0)
+    before = random.random((4, 5, 5)).astype(np.float32)
+    after = 2 * before + 1
+    after[2] += random.random((5, 5))
+    after[0] = -before[0]
+    assert least_alike(before, after).tolist()[:2] == [0, 2]
+
+
+def test_a_map_that_says_nothing_is_not_changed() -> None:
+    before = np.random.default_rng(0).random((3, 5, 5)).astype(np.float32)
+    before[1] = 0
+    after = before + np.eye(5, dtype=np.float32)
+    assert least_alike(before, after).tolist()[-1] == 1
+
+
+TUMOUR = np.zeros((8, 8), bool)
+TUMOUR[2:4, 2:4] = True
+
+
+def test_a_pair_is_in_one_range_after_the_input_was_counted_once() -> None:
+    before = np.arange(8.0).reshape(2, 2, 2)
+    after = 2 * before
+    after[1, 0, 0] = 20
+    figure, axes = plt.subplots(2, 2)
+    draw_pairs(axes, before, after, TUMOUR, [("a", "b"), ("c", "d")], times_input=2)
+    ranges = [[ax.images[0].norm.vmin, ax.images[0].norm.vmax] for ax in axes.T.flat]
+    shown = axes[1, 1].images[0].get_array()
+    titles = [ax.get_title() for ax in axes.T.flat]
+    plt.close(figure)
+    assert ranges == [[0, 3], [0, 3], [4, 10], [4, 10]]
+    assert shown.tolist() == [[10, 5], [6, 7]]
+    assert titles == ["a", "b", "c", "d"]
+    assert all(ax.collections for ax in axes.flat)  # the tumour's border
+
+
+def test_kept_maps_are_drawn_in_pairs_of_rows_with_their_numbers() -> None:
+    maps = np.arange(6.0)[:, None, None] * np.ones((1, 6, 2, 2))
+    kept = {
+        "truth": TUMOUR[None], "channel1": np.array([[9, 8, 7, 6, 5, 4]]),
+        "before1": maps, "after1": maps, "times1": np.array(1),
+        "apart_before1": np.linspace(0, 0.5, 6)[None],
+        "apart_after1": np.linspace(0.5, 1, 6)[None],
+    }  # fmt: skip
+    figure, axes = plt.subplots(4, 3)
+    draw_maps(axes, kept, scale=1, example=0)
+    titles = [ax.get_title() for ax in axes.flat]
+    plt.close(figure)
+    assert titles[:6] == [
+        "channel 9, before: 0.00", "channel 8, before: 0.10", "channel 7, before: 0.20",
+        "after: 0.50", "after: 0.60", "after: 0.70",
+    ]  # fmt: skip
+    assert titles[6] == "channel 6, before: 0.30"
+    assert titles[11] == "after: 1.00"

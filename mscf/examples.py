@@ -1,0 +1,142 @@
+"""The few slices of a run that the book's pictures show, kept beside its tables.
+
+``examples.npz`` holds, for ``n`` slices: ``row`` in the store, ``case``, ``slice``;
+``hu``, ``truth``, ``liver`` ``(n, H, W)``, the tumour's ``probability`` in 1/255. For
+each context block k, ``channel<k>`` ``(n, CHANNELS)``, the maps ``before<k>`` and
+``after<k>`` ``(n, CHANNELS, h, w)``, in each of them the separation of tumour from
+liver, ``apart_before<k>`` and ``apart_after<k>``, and ``times<k>``, how often the block
+counts its input.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mscf.data.case_slices import LIVER, TUMOUR
+from mscf.data.dataset import SliceDataset, three_channels
+from mscf.errors import InputError
+from mscf.evaluation.evaluate import evaluation_mode
+from mscf.evaluation.separation import separation, separation_rows
+from mscf.finished_run import open_run
+from mscf.replacing import replacing
+from mscf.visualisation.feature_maps import least_alike, skip_features
+
+CHANNELS = 6  # feature maps kept of each scale, half of them by either rule
+
+Examples = dict[str, NDArray]
+
+
+def choose_examples(index: pd.DataFrame, n: int) -> NDArray[np.int64]:
+    """Positions of the slice with most tumour of ``n`` patients: by the truth alone."""
+    index = index.reset_index(drop=True)
+    return np.sort(index.groupby("patient")["stored_tumour_px"].idxmax())[:n]
+
+
+def examples(
+    network: nn.Module, slices: SliceDataset, chosen: NDArray[np.int64]
+) -> Examples:
+    """What a network on the CPU makes of the slices at ``chosen``, as in the file."""
+    index = slices.index.iloc[chosen]
+    rows = index["row"].to_numpy()
+    labels = slices.store.masks[rows]
+    images = torch.stack([slices[int(i)][0] for i in chosen])
+    with evaluation_mode(network), torch.no_grad():
+        probability = network(three_channels(images)).sigmoid()[:, 0].numpy()
+    kept: Examples = {
+        "row": rows,
+        "case": index["case"].to_numpy(str),
+        "slice": index["slice"].to_numpy(),
+        "hu": slices.store.images[rows],
+        "truth": labels == TUMOUR,
+        "liver": labels == LIVER,
+        "probability": (probability * 255).round().astype(np.uint8),
+    }
+    maps = [skip_features(network, three_channels(image[None])) for image in images]
+    for k, skips in enumerate(zip(*maps, strict=True)):
+        pairs = [
+            pair_of_maps(*skip, mask) for skip, mask in zip(skips, labels, strict=True)
+        ]
+        for name in pairs[0]:
+            kept[f"{name}{k}"] = np.stack([pair[name] for pair in pairs])
+        kept[f"times{k}"] = np.array(getattr(network.contexts[k], "times_input", 1))
+    return kept
+
+
+def pair_of_maps(
+    before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArray[np.uint8]
+) -> Examples:
+    """The channels of one skip worth showing, and how far tumour stands out in them.
+
+    Half are those that the block changed most, half those in which tumour stands out
+    most after it; none twice. Maps are ``(C, h, w)``.
+    """
+    apart_before, apart_after = (
+        np.array([separation(torch.from_numpy(one), labels) for one in features])
+        for features in (before, after)
+    )
+    changed = least_alike(before, after)[: CHANNELS // 2]
+    outstanding = np.argsort(-np.nan_to_num(apart_after), kind="stable")
+    others = outstanding[~np.isin(outstanding, changed)][: CHANNELS - len(changed)]
+    channel = np.concatenate([changed, others])
+    return {
+        "channel": channel,
+        "before": before[channel].astype(np.float16),
+        "after": after[channel].astype(np.float16),
+        "apart_before": apart_before[channel],
+        "apart_after": apart_after[channel],
+    }
+
+
+def examples_of_run(folder: Path, n: int) -> tuple[Examples, pd.DataFrame]:
+    """Made now by a finished run's network; and `separation.csv`, of all test slices.
+
+    Raises:
+        CheckpointError: the run is not finished, or its store is gone or another.
+    """
+    run = open_run(folder)
+    network = run.network()
+    chosen = choose_examples(run.test.index, n)
+    return examples(network, run.test, chosen), separation_rows(network, run.test)
+
+
+def write_examples(
+    network: nn.Module, slices: SliceDataset, n: int, folder: Path
+) -> None:
+    """``examples.npz`` of ``n`` slices."""
+    network.cpu()
+    kept = examples(network, slices, choose_examples(slices.index, n))
+    with replacing(folder / "examples.npz", text=False) as file:
+        np.savez_compressed(file, **kept)
+
+
+def read_examples(folder: Path, needed: str = "probability") -> Examples:
+    """The kept examples of a run.
+
+    Raises:
+        InputError: there are none, they are damaged, or lack the array ``needed``.
+    """
+    path = folder / "examples.npz"
+    keep = "keep the run of phantoms again: data_scripts/keep_run.py --examples 8"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            kept = dict(file)
+    except FileNotFoundError:
+        raise InputError(
+            path, "must be there", "no file", "examples-none", keep
+        ) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            path, "must be readable", error, "examples-read", keep
+        ) from error
+    if needed not in kept:
+        raise InputError(
+            path, f"must hold {needed}", ", ".join(kept), "examples-missing", keep
+        )
+    return kept

@@ -1,0 +1,92 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_results import run  # noqa: F401 (a fixture)
+
+from mscf.errors import CheckpointError, InputError
+from mscf.examples import (
+    choose_examples,
+    examples_of_run,
+    pair_of_maps,
+    read_examples,
+)
+from mscf.finished_run import open_run, run_in_words
+
+
+def test_examples_are_chosen_by_the_truth_one_a_patient() -> None:
+    index = pd.DataFrame(
+        {"patient": ["a", "a", "b", "c", "c"], "stored_tumour_px": [1, 3, 2, 5, 4]},
+        index=[7, 8, 9, 3, 4],
+    )
+    assert choose_examples(index, 2).tolist() == [1, 2]
+    assert choose_examples(index, 9).tolist() == [1, 2, 3]
+
+
+def test_maps_are_those_that_changed_and_those_in_which_tumour_stands_out() -> None:
+    labels = np.ones((8, 8), np.uint8)
+    labels[:4] = 2
+    noise = np.random.default_rng(0).random((9, 8, 8)).astype(np.float32)
+    after = noise.copy()
+    after[[1, 4, 6]] = noise[[0, 2, 3]]  # changed out of recognition
+    after[8, :4] += 5  # both changed and outstanding, but less than those
+    kept = pair_of_maps(noise, after, labels)
+    assert set(kept["channel"][:3]) == {1, 4, 6}
+    assert kept["channel"][3] == 8
+    assert len(set(kept["channel"])) == 6
+    assert kept["apart_after"][3] == 1
+    assert kept["apart_before"][3] < 0.5
+    np.testing.assert_array_equal(kept["after"][3], after[8].astype(np.float16))
+
+
+def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:  # noqa: F811
+    opened = open_run(run.folder)
+    assert not opened.network().training
+    kept, apart = examples_of_run(run.folder, 2)
+    assert len(apart) == len(opened.test)
+    image = opened.test[0][0].expand(1, 3, -1, -1)
+    with torch.no_grad():
+        probability = opened.network()(image).sigmoid()[0, 0].numpy()
+    first = np.flatnonzero(kept["row"] == opened.test.index["row"].iloc[0])
+    for i in first:
+        np.testing.assert_allclose(kept["probability"][i] / 255, probability, atol=3e-3)
+
+
+def test_a_run_without_its_weights_is_refused(run) -> None:  # noqa: F811
+    (run.folder / "best.ckpt").unlink()
+    with pytest.raises(CheckpointError, match=r"best\.ckpt"):
+        examples_of_run(run.folder, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive"])
+def test_damaged_examples_are_one_line(content, tmp_path) -> None:
+    (tmp_path / "examples.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"must be readable.*\[examples-read\]"):
+        read_examples(tmp_path)
+
+
+def test_examples_that_lack_what_a_picture_needs_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"keep_run.*\[examples-none\]"):
+        read_examples(tmp_path)
+    np.savez(tmp_path / "examples.npz", probability=np.zeros(1))
+    assert read_examples(tmp_path).keys() == {"probability"}
+    with pytest.raises(InputError, match=r"must hold liver .found: probability"):
+        read_examples(tmp_path, needed="liver")
+
+
+def test_the_words_about_a_run_are_those_of_its_record() -> None:
+    record = {
+        "settings": {
+            "method": "mscf", "data": "x/phantoms-192", "split": "patient", "fold": 1,
+            "seed": 2, "precision": "bf16",
+        },
+        "machine": {"device": "cpu"}, "epochs_done": 6, "seconds": 5400,
+        "pretrained": "not loaded",
+    }  # fmt: skip
+    said = run_in_words(record)
+    assert "**phantoms-192**, split by patient, fold 1, seed 2, for 6 epochs" in said
+    assert "in 1.5 hours on cpu in bf16, its encoder from random weights" in said
+    assert "Synthetic CT" in said
+    record["settings"]["data"], record["pretrained"] = "lits-448", "loaded"
+    assert "ImageNet's" in run_in_words(record)
+    assert "Synthetic" not in run_in_words(record)
