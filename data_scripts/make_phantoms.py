@@ -11,7 +11,9 @@ from mscf.cli import Verbose, one_line_errors, run_script
 def main(
     out: Annotated[Path, Argument(metavar="OUT", help="a new folder")],
     cases: Annotated[int, Option(help="how many; some patients have two")] = 8,
-    seed: Annotated[int, Option(help="equal seeds give equal files")] = 0,
+    seed: Annotated[
+        int, Option(help="equal seeds, equal files on one kind of CPU")
+    ] = 0,
     size: Annotated[int, Option(help="pixels a side of a slice")] = 256,
     lesions: Annotated[
         str, Option(help="all: 4 to 72 mm; large: 15 to 72 mm, all dark")

@@ -1,5 +1,8 @@
 """Synthetic abdominal CT, deterministic by seed: `phantom` and `make_phantoms`.
 
+On one kind of CPU, to the byte. numpy computes exp and sin with other last bits where
+there is no AVX-512, which moved 9 of 294,912 voxels by 1 HU, and no label.
+
 `generate` paints a body in HU from distances in mm (`space`, `patient`, `phase`,
 `scene`): `wall`, `bowel`, `kidneys`, `organs`, `great_vessels`, `liver` (its vessels
 from `tree`), `lesions`, `chest` and `bones`, in that order; `imaging` scans it and
