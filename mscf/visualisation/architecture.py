@@ -1,98 +1,162 @@
-"""Fig. 2 as a drawing, and its parts as tables."""
+"""Fig. 2 as a drawing of the network that is handed in, and its parts as tables."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
+
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
-from torch import nn
+from torch import Tensor, nn
 
 from mscf.visualisation.style import INK, MAIN, SECOND, THIRD
 
 SCALES = ((64, 4), (128, 8), (256, 16))  # channels and stride of the three skips
 ENCODER, MULTI_KERNEL, CONTEXT, DECODER = "#CFE3F1", "#F7E3A1", "#F6C9AE", "#C5E5D9"
-BOX = (1.75, 0.62)
+BOX = (1.85, 0.74)
+LEFT, MIDDLE, RIGHT = 0.0, 2.4, 4.8
+# Module, its name in the drawing, column and row; a row up doubles the side.
+DOWN = (
+    ("encoder.stem", "stem", 4), ("encoder.stage1", "stage 1", 3),
+    ("encoder.stage2", "stage 2", 2), ("encoder.stage3", "stage 3", 1),
+    ("encoder.stage4", "stage 4", 0),
+)  # fmt: skip
+UP = (
+    ("decoder.block4", "up 4", 1), ("decoder.block3", "up 3", 2),
+    ("decoder.block2", "up 2", 3), ("decoder.block1", "up 1", 4),
+    ("decoder.head", "head", 5),
+)  # fmt: skip
+SKIPS = (("contexts.0", 3), ("contexts.1", 2), ("contexts.2", 1))
 
 
 # The drawing
 
 
-def draw_architecture(ax: Axes, size: int = 448) -> Axes:
+def output_shapes(
+    model: nn.Module, names: Iterable[str], size: int
+) -> dict[str, tuple[int, ...]]:
+    """What leaves modules of a network for one slice of ``size``, without the batch.
+
+    Read off a forward pass of a copy on the meta device: shapes, no numbers. Names that
+    the network has not are left out.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    twin = copy.deepcopy(model).to("meta").eval()
+    modules = dict(twin.named_modules())
+
+    def note(name: str) -> object:
+        def look(_module: nn.Module, _given: tuple[Tensor, ...], made: Tensor) -> None:
+            shapes[name] = tuple(made.shape[1:])
+
+        return look
+
+    for name in names:
+        if name in modules:
+            modules[name].register_forward_hook(note(name))
+    twin(torch.empty(1, 3, size, size, device="meta"))
+    return shapes
+
+
+def draw_architecture(ax: Axes, model: nn.Module, size: int = 448) -> Axes:
     """Fig. 2: encoder down, multi-kernel context, decoder up, contexts on the skips.
 
-    Every box says channels @ side for an input of ``size`` pixels. The notebook
-    ``network`` shows it; the README's picture, book/_static/mscf.png, is the same.
-    """
-    levels = {4: 3.0, 8: 2.0, 16: 1.0, 32: 0.0}  # stride to height on the page
-    draw_box(ax, 0, 4.0, "slice", f"3@{size}", "white")
-    draw_box(ax, 0, levels[4], "stem, stage 1", f"64@{size // 4}", ENCODER)
-    draw_box(ax, 0, levels[8], "stage 2", f"128@{size // 8}", ENCODER)
-    draw_box(ax, 0, levels[16], "stage 3", f"256@{size // 16}", ENCODER)
-    draw_box(ax, 0, levels[32], "stage 4", f"512@{size // 32}", ENCODER)
-    for channels, stride in SCALES:
-        text = f"{channels}@{size // stride}"
-        draw_box(ax, 3, levels[stride], "context block", text, CONTEXT)
-    draw_box(ax, 3, 0, "multi-kernel context", f"516@{size // 32}", MULTI_KERNEL, 2.3)
-    for channels, stride in reversed(SCALES):
-        number = {4: 2, 8: 3, 16: 4}[stride]
-        text = f"{channels}@{size // stride}"
-        draw_box(ax, 6, levels[stride], f"up {number}, + skip", text, DECODER)
-    draw_box(ax, 8.3, 3.0, "up 1", f"64@{size // 2}", DECODER)
-    draw_box(ax, 8.3, 4.0, "head: tumour logit", f"1@{size}", DECODER, 2.1)
+    Every box says what leaves it, channels @ side, and its parameters; all of it is
+    read from the model, CE-Net or one built on it.
 
-    for high, low in ((4.0, 3.0), (3.0, 2.0), (2.0, 1.0), (1.0, 0.0)):
-        draw_arrow(ax, (0, high - BOX[1] / 2), (0, low + BOX[1] / 2), MAIN)
-    for stride in (4, 8, 16):
-        y = levels[stride]
-        draw_arrow(ax, (BOX[0] / 2, y), (3 - BOX[0] / 2, y), SECOND)
-        draw_arrow(ax, (3 + BOX[0] / 2, y), (6 - BOX[0] / 2, y), SECOND)
-    draw_arrow(ax, (BOX[0] / 2, 0), (3 - 1.15, 0), MAIN)
-    ax.plot([3 + 1.15, 6], [0, 0], color=THIRD, linewidth=1.6)
-    draw_arrow(ax, (6, 0), (6, 1 - BOX[1] / 2), THIRD)
-    for low, high in ((1.0, 2.0), (2.0, 3.0)):
-        draw_arrow(ax, (6, low + BOX[1] / 2), (6, high - BOX[1] / 2), THIRD)
-    draw_arrow(ax, (6 + BOX[0] / 2, 3.0), (8.3 - BOX[0] / 2, 3.0), THIRD)
-    draw_arrow(ax, (8.3, 3.0 + BOX[1] / 2), (8.3, 4.0 - BOX[1] / 2), THIRD)
+    Raises:
+        ValueError: the model has other parts.
+    """
+    names = [*(n for n, *_ in DOWN), *(n for n, *_ in UP), *(n for n, _ in SKIPS)]
+    shapes = output_shapes(model, [*names, "multi_kernel"], size)
+    lacking = [n for n in [*names[:10], "multi_kernel"] if n not in shapes]
+    if lacking:
+        raise ValueError(f"the drawing is of CE-Net's parts; missing: {lacking}")
+
+    def box(x: float, y: float, title: str, name: str, colour: str) -> None:
+        parameters = count(model.get_submodule(name))
+        lines = (as_text(shapes[name]), f"{parameters:,}")
+        draw_box(ax, x, y, title, lines, colour)
+
+    draw_box(ax, LEFT, 5, "slice", (f"3 @ {size}", ""), "white")
+    for name, title, y in DOWN:
+        box(LEFT, y, title, name, ENCODER)
+        draw_arrow(ax, (LEFT, y + 1 - BOX[1] / 2), (LEFT, y + BOX[1] / 2), MAIN)
+    for name, title, y in UP:
+        box(RIGHT, y, title, name, DECODER)
+        if y > 1:
+            draw_arrow(ax, (RIGHT, y - 1 + BOX[1] / 2), (RIGHT, y - BOX[1] / 2), THIRD)
+    for name, y in SKIPS:
+        start = LEFT
+        if name in shapes:
+            box(MIDDLE, y, "context block", name, CONTEXT)
+            draw_skip(ax, LEFT, MIDDLE, y)
+            start = MIDDLE
+        draw_skip(ax, start, RIGHT, y)
+        join = getattr(model.decoder, "join", "add")
+        ax.text(
+            RIGHT - BOX[0] / 2 - 0.16, y + 0.16, "+" if join == "add" else "cat",
+            ha="center", color=SECOND, fontsize=9,
+        )  # fmt: skip
+    box(MIDDLE, 0, "DAC, RMP", "multi_kernel", MULTI_KERNEL)
+    draw_arrow(ax, (LEFT + BOX[0] / 2, 0), (MIDDLE - BOX[0] / 2, 0), MAIN)
+    ax.plot([MIDDLE + BOX[0] / 2, RIGHT], [0, 0], color=THIRD, linewidth=1.6)
+    draw_arrow(ax, (RIGHT, 0), (RIGHT, 1 - BOX[1] / 2), THIRD)
     for x, y, text in (
-        (0, 4.55, "(a) encoder: ResNet-34"),
-        (3, -0.55, "(b) DAC and RMP"),
-        (3, 3.55, "(c) Eq. 1-7 at three scales"),
-        (7.7, 4.55, "(d) decoder"),
-    ):
-        ax.text(x, y, text, ha="center", va="center", color=INK, weight="bold")
-    ax.set_xlim(-1.25, 9.55)
-    ax.set_ylim(-0.8, 4.8)
+        (LEFT, 5.6, "(a) encoder"), (MIDDLE, -0.57, "(b) multi-kernel context"),
+        (MIDDLE, 3.6, "(c) Eq. 1-7"), (RIGHT, 5.6, "(d) decoder"),
+    ):  # fmt: skip
+        if text[1] != "c" or "contexts.0" in shapes:
+            ax.text(x, y, text, ha="center", va="center", color=INK, weight="bold")
+    ax.set_xlim(LEFT - 1, RIGHT + 1)
+    ax.set_ylim(-0.75, 5.8)
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax
 
 
+def as_text(shape: tuple[int, ...]) -> str:
+    """Channels @ side; both sides where they differ."""
+    channels, height, width = shape
+    return f"{channels} @ {height}" + (f" x {width}" if width != height else "")
+
+
 def draw_box(
-    ax: Axes, x: float, y: float, name: str, shape: str, colour: str, width: float = 0
+    ax: Axes,
+    x: float,
+    y: float,
+    title: str,
+    lines: tuple[str, str],
+    colour: str,
+    size: tuple[float, float] = BOX,
 ) -> None:
-    """A box around its centre: what it is, and what leaves it."""
-    wide, high = width or BOX[0], BOX[1]
-    corner = (x - wide / 2, y - high / 2)
+    """A box around its centre: what it is, what leaves it, and a third line."""
+    width, height = size
     ax.add_patch(
         FancyBboxPatch(
-            corner,
-            wide,
-            high,
-            boxstyle="round,pad=0,rounding_size=0.08",
-            facecolor=colour,
-            edgecolor=INK,
-            linewidth=0.9,
+            (x - width / 2, y - height / 2), width, height,
+            boxstyle="round,pad=0,rounding_size=0.08", facecolor=colour,
+            edgecolor=INK, linewidth=0.9,
         )
-    )
-    ax.text(x, y + 0.13, name, ha="center", va="center", fontsize=8.5)
-    ax.text(x, y - 0.15, shape, ha="center", va="center", fontsize=8.5, color=MAIN)
+    )  # fmt: skip
+    middle = {"ha": "center", "va": "center"}
+    first, second, third = (height * share for share in (0.29, -0.02, -0.32))
+    ax.text(x, y + (first if any(lines) else 0), title, fontsize=9, **middle)
+    ax.text(x, y + second, lines[0], fontsize=8.5, color=MAIN, **middle)
+    ax.text(x, y + third, lines[1], fontsize=7.5, color="#555555", **middle)
+
+
+def draw_skip(ax: Axes, start: float, end: float, y: float) -> None:
+    """The way of a skip, from the box at ``start`` to that at ``end``."""
+    draw_arrow(ax, (start + BOX[0] / 2, y), (end - BOX[0] / 2, y), SECOND)
 
 
 def draw_arrow(
     ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str
 ) -> None:
     """From the edge of one box to that of the next."""
-    style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6}
+    style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4}
     style |= {"shrinkA": 0, "shrinkB": 0}
     ax.annotate("", xy=end, xytext=start, arrowprops=style)
 
