@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from mscf.data.dataset import SliceDataset, Step
 from mscf.errors import DistributedError, MscfError, NumericalError
 from mscf.replacing import replacing
+from mscf.training.silence import Silence
 from mscf.training.state import RunState
 
-LOSS, STOP, SAVE, BAD = range(4)  # places in a vector of facts; BAD and on: a rank each
+# Places in a vector of facts; BAD and on: a rank each.
+LOSS, DRAWN, STOP, SAVE, BAD = range(5)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Observed:
     """A step with its facts on their way to the host."""
 
     step: Step
-    facts: Tensor  # (3 + world,)
+    facts: Tensor  # (BAD + world,)
     loss: Tensor  # this process's own part of it
     norms: Tensor  # of this process's gradients, one a parameter
     arrived: torch.cuda.Event | None
@@ -53,16 +55,18 @@ class Watch:
 
     def __init__(self, state: RunState, slices: SliceDataset) -> None:
         self.state, self.slices = state, slices
+        self.silence = Silence(state, slices)
         self.wished = False  # to save, or to stop
         self.stop = False
         self._late = state.settings.device.type == "cuda"
         self._waiting: list[Observed] = []
 
-    def facts(self, loss: Tensor, norms: Tensor, stop: bool) -> Tensor:
-        """This process's part ``(3 + world,)``; the sum over the ranks is the whole."""
+    def facts(self, loss: Tensor, drawn: Tensor, norms: Tensor, stop: bool) -> Tensor:
+        """This process's part ``(BAD + world,)``; the sum over ranks is the whole."""
         ranks = self.state.ranks
         facts = torch.zeros(BAD + ranks.world, device=loss.device)
         facts[LOSS] = loss
+        facts[DRAWN] = drawn
         facts[STOP] = float(stop)
         facts[SAVE] = float(ranks.first and self.state.save_is_due)
         bad = ~(torch.isfinite(loss) & torch.isfinite(norms).all())
@@ -98,11 +102,12 @@ class Watch:
             seen = self._waiting.pop(0)
             if seen.arrived is not None:
                 seen.arrived.synchronize()
-            loss, stop, save, *bad = seen.facts.tolist()
+            loss, drawn, stop, save, *bad = seen.facts.tolist()
             if any(bad):
                 ranks = [rank for rank, flag in enumerate(bad) if flag]
                 raise self._not_finite(seen, ranks)
             self.state.position = self.state.position.after(seen.step.n_slices, loss)
+            self.silence.step(drawn > 0)
             self.stop = self.stop or stop > 0
             self.wished = self.stop or save > 0
 

@@ -43,6 +43,7 @@ from mscf.training.randomness import choose_kernels, seed_everything
 from mscf.training.result import write_result
 from mscf.training.run_folder import claimed, read_record, same_everywhere
 from mscf.training.settings import TrainSettings, joined_processes
+from mscf.training.silence import drawn_pixels
 from mscf.training.start import split_slices, starting_network
 from mscf.training.state import RunState
 from mscf.training.stopping import StopRequest, stop_requests
@@ -148,7 +149,8 @@ def train_one_epoch(
     watch = Watch(state, loader.dataset)
     loaded = begin(loader)
     for step in shown(loader.batch_sampler.steps(), state):
-        loss, n_own = torch.zeros((), device=settings.device), 0
+        loss, drawn = torch.zeros(2, device=settings.device)
+        n_own = 0
         for part, keys in step.parts.items():  # of several the gradients accumulate
             seed_everything(settings.seed, state.position.epoch, step.number, part)
             images, targets = next_part(loaded, settings.device)
@@ -158,9 +160,10 @@ def train_one_epoch(
             part_loss = cross_entropy(outputs, targets) * share
             part_loss.backward()
             loss += part_loss.detach()  # on the device: .item() would wait here
+            drawn += drawn_pixels(outputs)
             n_own += len(keys)
         norms = gradient_norms(state.model)
-        facts = watch.facts(loss, norms, stop.asked)
+        facts = watch.facts(loss, drawn, norms, stop.asked)
         ranks.arrived(f"{state.position.epoch}:{step.number}")
         ranks.add_up(state.model, n_own / step.n_slices, facts)
         optimizer.found_inf = facts[BAD:].sum().clamp(max=1)  # 1: nothing changes

@@ -130,10 +130,15 @@ def start_at_log_odds(model: nn.Module, training: SliceDataset) -> None:
     Not in the paper. Without it the first hundred steps go into learning that nearly
     every pixel is background.
     """
-    pixels = len(training) * training.store.size**2
-    share = training.index["stored_tumour_px"].sum() / pixels
+    share = tumour_share(training)
     for head in model.heads():
         nn.init.constant_(head.bias, math.log(share / (1 - share)))
+
+
+def tumour_share(slices: SliceDataset) -> float:
+    """Tumour pixels over all pixels."""
+    pixels = len(slices) * slices.store.size**2
+    return float(slices.index["stored_tumour_px"].sum() / pixels)
 
 
 def has_imagenet(model: nn.Module) -> bool | None:

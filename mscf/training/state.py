@@ -64,6 +64,7 @@ class RunState:
         self.schedule = Schedule(settings.learning_rate, settings.schedule)
         self.best = None  # of the checkpoint of the best weights: epoch and digest
         self.epoch_seconds = 0.0  # of the epoch before
+        self.silent_steps = 0  # since a pixel was last drawn
         out = settings.out
         self.log = RunLog(out / "log.txt", speaks=ranks.first)
         self.tables = [
