@@ -30,8 +30,10 @@ from mscf.errors import Finding
 # What the book passes where a notebook's defaults are not what its page shows. A
 # notebook with a parameter `out` also gets a new folder there, runs/book/<notebook>.
 PARAMETERS: dict[str, dict[str, Any]] = {
+    # Sliders are nothing without a kernel.
+    "notebooks/explore_data.ipynb": {"live": False},
     # Minutes instead of days, and the same numbers with and without a network.
-    "notebooks/train.ipynb": {"learning_rate": 5e-4, "pretrained": False}
+    "notebooks/train.ipynb": {"learning_rate": 5e-4, "pretrained": False},
 }
 ALONE = {"notebooks/train.ipynb"}  # takes all cores; the others run two at a time
 MEMORY_MB = 2000  # what Binder gives, browser and Lab included

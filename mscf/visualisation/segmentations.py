@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from mscf.visualisation.style import (
@@ -23,10 +24,31 @@ Image = NDArray[np.int16] | NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 
-def draw_slice(ax: Axes, hu: Image, window: tuple[float, float] = LIVER_WINDOW) -> Axes:
-    """One slice, black at the window's lower HU and white at its upper one."""
+def draw_slice(
+    ax: Axes,
+    hu: Image,
+    window: tuple[float, float] = LIVER_WINDOW,
+    spacing: tuple[float, float] = (1.0, 1.0),
+) -> Axes:
+    """One slice, black at the window's lower HU and white at its upper one.
+
+    ``spacing`` is the size of a row and of a column in mm: what is round in the body is
+    round in the picture.
+    """
     ax.imshow(hu, cmap="gray", vmin=window[0], vmax=window[1])
+    ax.set_aspect(spacing[0] / spacing[1])
     ax.set_axis_off()
+    return ax
+
+
+def mark_sides(ax: Axes) -> Axes:
+    """R and L at the borders of a slice: the patient's right is on the left."""
+    for x, side in ((0.02, "R"), (0.98, "L")):
+        ax.text(
+            x, 0.5, side, transform=ax.transAxes, color="white", fontsize=8,
+            ha="left" if side == "R" else "right", va="center",
+            path_effects=[withStroke(linewidth=1.8, foreground="black")],
+        )  # fmt: skip
     return ax
 
 
@@ -48,9 +70,10 @@ def draw_labels(
     hu: Image,
     labels: NDArray[np.uint8],
     window: tuple[float, float] = LIVER_WINDOW,
+    spacing: tuple[float, float] = (1.0, 1.0),
 ) -> Axes:
     """One slice with the borders of the liver (1 and 2) and of the tumours (2)."""
-    draw_slice(ax, hu, window)
+    draw_slice(ax, hu, window, spacing)
     draw_contour(ax, labels > 0, LIVER)
     return draw_contour(ax, labels == 2, TRUTH)
 

@@ -82,22 +82,6 @@ def spread(n: int) -> NDArray[np.float64]:
 # Data
 
 
-def draw_hu_histogram(
-    ax: Axes, hu: Mapping[str, ArrayLike], low: float = -200, high: float = 300
-) -> Axes:
-    """Share of the pixels of each part at each HU, in bins of 5 HU."""
-    bins = np.arange(low, high + 5, 5)
-    for (name, values), colour in zip(hu.items(), (PALE, THIRD, SECOND), strict=False):
-        values = np.asarray(values)
-        counts, _ = np.histogram(values, bins)
-        share = 100 * counts / values.size
-        ax.stairs(share, bins, color=colour, label=name, linewidth=1.6)
-    ax.set_xlabel("HU")
-    ax.set_ylabel("% of its pixels, in 5 HU")
-    ax.legend()
-    return ax
-
-
 def draw_tumour_shares(ax: Axes, percent: ArrayLike) -> Axes:
     """How many slices have which share of tumour pixels, on a logarithmic axis."""
     percent = np.asarray(percent, float)

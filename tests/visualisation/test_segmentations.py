@@ -8,6 +8,7 @@ from mscf.visualisation.segmentations import (
     draw_labels,
     draw_slice,
     error_legend,
+    mark_sides,
 )
 from mscf.visualisation.style import FALSE_POSITIVE, LIVER, MISS, TRUTH
 
@@ -91,3 +92,15 @@ def test_a_right_prediction_shows_the_true_border_only(ax) -> None:
 def test_the_legend_names_every_colour_of_the_errors() -> None:
     colours = {handle.get_color() for handle in error_legend()}
     assert colours == {FALSE_POSITIVE, MISS, TRUTH}
+
+
+def test_what_is_round_in_the_body_is_round_in_the_picture(ax) -> None:
+    draw_slice(ax, HU, spacing=(2.0, 0.5))
+    assert ax.get_aspect() == 4
+
+
+def test_the_patients_right_is_marked_on_the_left(ax) -> None:
+    mark_sides(draw_slice(ax, HU))
+    (right, left) = ax.texts
+    assert (right.get_text(), left.get_text()) == ("R", "L")
+    assert right.get_position()[0] < 0.5 < left.get_position()[0]

@@ -5,7 +5,6 @@ import pytest
 from mscf.visualisation.statistics import (
     draw_dice_comparison,
     draw_history,
-    draw_hu_histogram,
     draw_profile,
     draw_ranked,
     draw_split,
@@ -54,14 +53,6 @@ def test_points_are_spread_within_their_row() -> None:
     offsets = spread(200)
     assert np.abs(offsets).max() <= 0.22
     assert np.abs(np.diff(offsets)).min() > 0.1
-
-
-def test_histogram_gives_shares_of_all_pixels_also_of_those_outside(ax) -> None:
-    draw_hu_histogram(ax, {"liver": [100, 101, 102, 900]})
-    values, edges, _ = ax.patches[0].get_data()
-    assert values.sum() == pytest.approx(75)
-    assert values[np.searchsorted(edges, 100)] == pytest.approx(75)
-    assert ax.get_legend().get_texts()[0].get_text() == "liver"
 
 
 def test_tumour_shares_tell_mean_and_median(ax) -> None:
