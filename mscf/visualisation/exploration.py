@@ -35,13 +35,14 @@ def draw_tissues(ax: Axes, voxels: pd.DataFrame) -> Axes:
 
 
 def draw_sizes(ax: Axes, lesions: pd.DataFrame) -> Axes:
-    """How many lesions have which diameter in mm, on a logarithmic axis."""
+    """How many lesions of known size have which diameter, on a logarithmic axis."""
     sns.histplot(
         lesions, x="diameter_mm", log_scale=True, bins=14, color=MAIN, alpha=0.6, ax=ax
     )
-    median = lesions["diameter_mm"].median()
-    ax.axvline(median, color=SECOND, linestyle="--")
-    ax.set_title(f"{len(lesions)} lesions, median {median:.0f} mm", color=SECOND)
+    known = lesions["diameter_mm"].dropna()
+    ax.axvline(known.median(), color=SECOND, linestyle="--")
+    title = f"{len(known)} lesions, median {known.median():.0f} mm"
+    ax.set_title(title, color=SECOND)
     mark_diameters(ax)
     ax.set_ylabel("lesions")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

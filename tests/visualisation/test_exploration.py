@@ -38,7 +38,8 @@ def test_each_tissue_is_a_share_of_its_own_voxels(ax) -> None:
 
 
 def test_sizes_have_round_numbers_and_their_median(ax) -> None:
-    draw_sizes(ax, LESIONS)
+    unknown = LESIONS.assign(diameter_mm=np.nan)
+    draw_sizes(ax, pd.concat([LESIONS, unknown], ignore_index=True))
     assert ax.get_title() == "5 lesions, median 20 mm"
     assert sum(patch.get_height() for patch in ax.patches) == 5
     assert {5, 10, 20, 50} <= set(ax.get_xticks())
