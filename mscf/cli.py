@@ -177,6 +177,68 @@ def draw_curve(history: DataFrame, path: Path) -> None:
         figure.savefig(file, format="svg", metadata={"Date": None})
 
 
+@app.command()
+def predict(
+    source: Annotated[
+        Path,
+        Argument(
+            metavar="IN",
+            help="a NIfTI volume (.nii, .nii.gz), a folder of them, or a folder of one "
+            "DICOM series",
+        ),
+    ],
+    target: Annotated[Path, Argument(metavar="OUT", help="folder for the results")],
+    weights: Annotated[
+        str, Option(metavar="RUN|FILE", help="a run's folder or its best.ckpt")
+    ],
+    liver: Annotated[
+        Path | None,
+        Option(help="liver mask, or folder of masks named as the scans: cut to it"),
+    ] = None,
+    least_ml: Annotated[
+        float, Option(help="drop lesions below so many millilitres")
+    ] = 0.0,
+    largest: Annotated[
+        bool, Option("--largest", help="keep the largest lesion only")
+    ] = False,
+    probabilities: Annotated[
+        bool,
+        Option(
+            "--probabilities", help="also NAME_probability.nii.gz, without any filter"
+        ),
+    ] = False,
+    batch_size: Annotated[int, Option(help="slices at once", rich_help_panel=HOW)] = 8,
+    device: Annotated[
+        str | None,
+        Option(
+            help="cpu, cuda or cuda:1",
+            show_default="a GPU if there is one",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Segment liver tumours in CT. Research code, no medical device.
+
+    For each scan OUT gets a mask on the scan's own grid (NAME.nii.gz: 2 in the tumour,
+    else 0), a report (NAME.json), a table of its lesions (NAME.csv) and an overview
+    (NAME.png); and for all of them cases.csv.
+    """
+    from mscf.inference.predict import PredictSettings, predict_cases
+    from mscf.inference.report import NOTICE, headline
+
+    with one_line_errors(verbose):
+        settings = PredictSettings(
+            liver, least_ml, largest, probabilities, batch_size, device
+        )
+        print(NOTICE, file=sys.stderr)
+        for report in predict_cases(source, target, weights, settings):
+            print(
+                f"{headline(report)}; {len(report.mask)} slices in "
+                f"{report.seconds:.1f} s: {target / report.name}.nii.gz"
+            )
+
+
 class PairsCommand(TyperCommand):
     """Takes ``-p NAME VALUE`` again and again; typer has no option like papermill's."""
 
