@@ -204,7 +204,8 @@ def predict(
     probabilities: Annotated[
         bool,
         Option(
-            "--probabilities", help="also NAME_probability.nii.gz, without any filter"
+            "--probabilities",
+            help="also maps of 0 to 1 in OUT/probabilities, unfiltered",
         ),
     ] = False,
     batch_size: Annotated[int, Option(help="slices at once", rich_help_panel=HOW)] = 8,
@@ -237,6 +238,42 @@ def predict(
                 f"{headline(report)}; {len(report.mask)} slices in "
                 f"{report.seconds:.1f} s: {target / report.name}.nii.gz"
             )
+
+
+@app.command()
+def evaluate(
+    predicted: Annotated[Path, Argument(help="folder of masks, ours or any other's")],
+    truth: Annotated[
+        Path, Argument(help="folder of true masks, each named as its counterpart")
+    ],
+    out: Annotated[
+        Path | None,
+        Option(help="folder for the tables", show_default="print the means only"),
+    ] = None,
+    slices: Annotated[
+        str, Option(help="tumour: those with true tumour, as in the paper; or all")
+    ] = "tumour",
+    label: Annotated[int, Option(help="the tumour's value in PREDICTED, 1 or 2")] = 2,
+    verbose: Verbose = False,
+) -> None:
+    """Compare masks with the truth, by slice, case and lesion.
+
+    Masks are NIfTI files on one grid: 0, 1 (liver), 2 (tumour). OUT gets per_slice.csv,
+    per_case.csv and summary.csv (means with intervals over patients; patients.csv
+    beside the truth names them).
+    """
+    from mscf.evaluation.folders import (
+        evaluate_folders,
+        summary_lines,
+        write_folder_tables,
+    )
+
+    with one_line_errors(verbose):
+        tables = evaluate_folders(predicted, truth, slices, label)
+        if out is not None:
+            write_folder_tables(tables, out)
+    for line in summary_lines(tables):
+        print(line)
 
 
 class PairsCommand(TyperCommand):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mscf.data.cases import SUFFIXES, by_name, natural, volumes_in
+from mscf.data.cases import SUFFIXES, by_name, find_masks, natural, volumes_in
 from mscf.errors import InputError, SettingsError
 
 
@@ -54,8 +53,7 @@ def looks_like_dicom(path: Path) -> bool:
 def find_livers(liver: Path | None, names: Iterable[str]) -> dict[str, Path]:
     """The liver mask of each scan; none where none is given.
 
-    ``liver`` is a file, for one scan, or a folder with a mask of each scan's name
-    (MSD's ``labelsTr``; LiTS's ``segmentation-N`` belongs to ``volume-N``).
+    ``liver`` is a file, for one scan, or a folder with a mask of each scan's name.
 
     Raises:
         SettingsError: one file for several scans.
@@ -71,11 +69,7 @@ def find_livers(liver: Path | None, names: Iterable[str]) -> dict[str, Path]:
                 "liver", "name each mask as its scan",
             )  # fmt: skip
         return {names[0]: liver}
-    if not liver.is_dir():
-        raise InputError(
-            liver, "must be a mask or a folder of them", "no such file", "liver-missing"
-        )
-    masks = {scan_name(name): p for name, p in by_name(volumes_in(liver)).items()}
+    masks = find_masks(liver)
     missing = [name for name in names if name not in masks]
     if missing:
         raise InputError(
@@ -83,8 +77,3 @@ def find_livers(liver: Path | None, names: Iterable[str]) -> dict[str, Path]:
             "liver-missing", "leave --liver out for scans without one",
         )  # fmt: skip
     return {name: masks[name] for name in names}
-
-
-def scan_name(mask: str) -> str:
-    """The name of the scan that a mask belongs to."""
-    return re.sub(r"^segmentation-(?=\d+$)", "volume-", mask)

@@ -152,7 +152,9 @@ def predict_case(
             largest=settings.largest,
         )
         if probabilities is not None:
-            write_on_grid(probabilities, scan, target / f"{name}_probability.nii.gz")
+            (target / "probabilities").mkdir(exist_ok=True)
+            place = target / "probabilities" / f"{name}.nii.gz"
+            write_on_grid(probabilities, scan, place)
         write_on_grid(mask, scan, target / f"{name}.nii.gz")
         write_report(report, target)
     return report

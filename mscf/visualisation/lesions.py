@@ -43,7 +43,7 @@ def draw_areas(
     ax: Axes, areas: NDArray[np.floating], shown: Sequence[int], unit: str
 ) -> Axes:
     """The area of each slice, the lowest slice at the left; ``shown`` ones marked."""
-    ax.fill_between(np.arange(len(areas)), areas, step="mid", color=MAIN, linewidth=0)
+    ax.stairs(areas, np.arange(len(areas) + 1) - 0.5, fill=True, color=MAIN)
     for i in shown:
         ax.axvline(i, color=PALE, linewidth=0.8, linestyle=":")
     ax.set_xlim(-0.5, len(areas) - 0.5)
