@@ -25,6 +25,11 @@ MAY_IMPORT = {
     "visualisation": {
         "numpy", "pandas", "matplotlib", "seaborn", "torch", "mscf.visualisation",
     },
+    "inference": {
+        "numpy", "scipy", "pandas", "nibabel", "torch", "matplotlib", "tqdm",
+        "mscf.models", "mscf.data", "mscf.checkpoint", "mscf.visualisation",
+        "mscf.inference",
+    },
     "checkpoint.py": {"torch", "safetensors"},
 }  # fmt: skip
 

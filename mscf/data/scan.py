@@ -44,7 +44,7 @@ from mscf.data.volume import (
 from mscf.errors import Finding, InputError, cannot_write
 from mscf.replacing import replacing, reserve
 
-PIECE = 2**25  # bytes looked at at once
+PIECE = 2**22  # bytes of a file at once: eight slices of 512 x 512
 PLACE = (  # what says where voxels lie: all that a mask's header takes from its CT's
     "pixdim", "xyzt_units", "qform_code", "sform_code",
     "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
