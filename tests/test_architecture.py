@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "models": {"torch", "torchvision", "mscf.models"},
     "data": {
         "numpy", "scipy", "pandas", "nibabel", "isal", "torch", "torchvision",
-        "tqdm", "mscf.data",
+        "tqdm", "SimpleITK", "mscf.data",
     },
     "evaluation": {
         "numpy", "scipy", "pandas", "torch", "tqdm", "mscf.data", "mscf.evaluation",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mscf.data.cases import SUFFIXES, by_name, find_masks, natural, volumes_in
+from mscf.data.dicom import looks_like_dicom
 from mscf.errors import InputError, SettingsError
 
 
@@ -36,18 +37,12 @@ def find_inputs(source: Path) -> dict[str, Path]:
     )
     if volumes:
         return {name: volumes[name] for name in sorted(volumes, key=natural)}
-    if any(path.is_file() and looks_like_dicom(path) for path in source.iterdir()):
+    if any(looks_like_dicom(path) for path in source.iterdir()):
         return {source.resolve().name: source}
     raise InputError(
         source, "must hold volumes (.nii, .nii.gz) or one DICOM series", "neither",
         "folder-missing",
     )  # fmt: skip
-
-
-def looks_like_dicom(path: Path) -> bool:
-    """Whether the mark of a DICOM file stands behind its first 128 bytes."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def find_livers(liver: Path | None, names: Iterable[str]) -> dict[str, Path]:

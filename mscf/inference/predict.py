@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from mscf.data.case_slices import TUMOUR
 from mscf.data.dataset import as_cenet, three_channels, windowed
+from mscf.data.dicom import read_series
 from mscf.data.resize import AIR, pad_to_square, resize_back, resize_images
 from mscf.data.scan import Scan, SliceFile, read_labels_of, read_scan, write_on_grid
 from mscf.errors import (
@@ -216,11 +217,7 @@ def filtered(mask: SliceFile, scan: Scan, settings: PredictSettings) -> list[Les
 
 def read_input(path: Path, folder: Path) -> Scan:
     """The scan of a NIfTI file, or of the DICOM series in a folder."""
-    if path.is_dir():
-        from mscf.data.dicom import read_series  # its reader need not be installed
-
-        return read_series(path, folder)
-    return read_scan(path, folder)
+    return read_series(path, folder) if path.is_dir() else read_scan(path, folder)
 
 
 def chosen_device(name: str | None) -> torch.device:

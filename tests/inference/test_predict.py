@@ -261,3 +261,35 @@ def test_a_mask_never_takes_the_place_of_its_scan(run, tmp_path) -> None:
     with pytest.raises(SettingsError, match=r"\[out\]"):
         predict(tmp_path / "ct", tmp_path / "link", run)
     assert (tmp_path / "ct" / "a.nii.gz").read_bytes() == before
+
+
+def write_as_dicom(path, folder) -> None:
+    """A NIfTI file's voxels in the same places, a file a slice."""
+    sitk = pytest.importorskip("SimpleITK")
+    folder.mkdir()
+    image = sitk.ReadImage(path)
+    for k in range(image.GetSize()[2]):
+        flat = image[:, :, k]
+        place = image.TransformIndexToPhysicalPoint((0, 0, k))
+        directions = np.reshape(image.GetDirection(), (3, 3)).T[:2].ravel()
+        flat.SetMetaData("0008|0060", "CT")
+        flat.SetMetaData("0020|000e", "1.2.3")
+        flat.SetMetaData("0010|0010", "Doe^Jane")
+        flat.SetMetaData("0020|0032", "\\".join(map(str, place)))
+        flat.SetMetaData("0020|0037", "\\".join(map(str, directions)))
+        sitk.WriteImage(flat, folder / f"{k:03}.dcm", keepOriginalImageUID=True)
+
+
+def test_a_dicom_series_has_the_mask_of_the_same_voxels_in_nifti(run, tmp_path) -> None:
+    write_ct(tmp_path / "a.nii.gz")
+    write_as_dicom(tmp_path / "a.nii.gz", tmp_path / "series")
+    predict(tmp_path / "a.nii.gz", tmp_path / "out", run)
+    predict(tmp_path / "series", tmp_path / "out", run)
+    masks = [
+        nib.as_closest_canonical(nib.load(tmp_path / "out" / f"{name}.nii.gz"))
+        for name in ("a", "series")
+    ]
+    assert np.array_equal(*(np.asarray(mask.dataobj) for mask in masks))
+    np.testing.assert_allclose(masks[0].affine, masks[1].affine, atol=1e-5)
+    for path in (tmp_path / "out").iterdir():
+        assert b"Jane" not in path.read_bytes()
