@@ -267,7 +267,8 @@ def write_as_dicom(path, folder) -> None:
     """A NIfTI file's voxels in the same places, a file a slice."""
     sitk = pytest.importorskip("SimpleITK")
     folder.mkdir()
-    image = sitk.ReadImage(path)
+    image, writer = sitk.ReadImage(path), sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
     for k in range(image.GetSize()[2]):
         flat = image[:, :, k]
         place = image.TransformIndexToPhysicalPoint((0, 0, k))
@@ -277,7 +278,8 @@ def write_as_dicom(path, folder) -> None:
         flat.SetMetaData("0010|0010", "Doe^Jane")
         flat.SetMetaData("0020|0032", "\\".join(map(str, place)))
         flat.SetMetaData("0020|0037", "\\".join(map(str, directions)))
-        sitk.WriteImage(flat, folder / f"{k:03}.dcm", keepOriginalImageUID=True)
+        writer.SetFileName(folder / f"{k:03}.dcm")
+        writer.Execute(flat)
 
 
 def test_a_dicom_series_has_the_mask_of_the_same_voxels_in_nifti(run, tmp_path) -> None:
