@@ -236,7 +236,7 @@ def predict(
         for report in predict_cases(source, target, weights, settings):
             print(
                 f"{headline(report)}; {len(report.mask)} slices in "
-                f"{report.seconds:.1f} s: {target / report.name}.nii.gz"
+                f"{report.seconds:.1f} s: {printable(str(target / report.name))}.nii.gz"
             )
 
 

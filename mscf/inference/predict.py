@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mscf.data.resize import AIR, pad_to_square, resize_back, resize_images
 from mscf.data.scan import Scan, SliceFile, read_labels_of, read_scan, write_on_grid
 from mscf.errors import (
     InputError,
+    MemoryLimitError,
     NumericalError,
     SettingsError,
     cannot_write,
@@ -45,6 +46,8 @@ from mscf.inference.lesions import (
 )
 from mscf.inference.report import CaseReport, write_cases, write_report
 from mscf.inference.weights import Trained, open_weights
+
+PROBABILITIES = "probabilities"  # the folder of the maps, within that of the masks
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def predict_cases(
     check_apart(target, [*inputs.values(), *livers.values()])
     try:
         target.mkdir(parents=True, exist_ok=True)
+        if settings.probabilities:
+            (target / PROBABILITIES).mkdir(exist_ok=True)
     except OSError as error:
         raise cannot_write(target, error, "must be a writable folder") from error
     reports, refused = [], []
@@ -148,13 +153,14 @@ def predict_case(
             lesions=lesions,
             trained=trained,
             seconds=time.perf_counter() - began,
-            liver=liver_path is not None,
-            least_ml=settings.least_ml,
-            largest=settings.largest,
+            filters={
+                "liver": liver_path is not None,
+                "least_ml": settings.least_ml,
+                "largest": settings.largest,
+            },
         )
         if probabilities is not None:
-            (target / "probabilities").mkdir(exist_ok=True)
-            place = target / "probabilities" / f"{name}.nii.gz"
+            place = target / PROBABILITIES / f"{name}.nii.gz"
             write_on_grid(probabilities, scan, place)
         write_on_grid(mask, scan, target / f"{name}.nii.gz")
         write_report(report, target)
@@ -175,17 +181,35 @@ def draw(
     with tqdm(total=n_slices, desc=name, unit="slice", disable=None) as progress:
         for start in range(0, n_slices, batch_size):
             part = slice(start, min(start + batch_size, n_slices))
-            logits = logits_on_grid(scan.slices[part], trained, device)  # (B, H, W)
-            if not torch.isfinite(logits).all():
-                raise NumericalError(
-                    f"case {name}, slices {part.start} to {part.stop - 1}",
-                    "the network's output must be finite", "NaN or infinity",
-                    "logits-finite", "take weights of an earlier epoch",
-                )  # fmt: skip
+            with enough_memory(batch_size, device):
+                logits = logits_on_grid(scan.slices[part], trained, device)  # (B, H, W)
+            check_logits(logits, name, part)
             mask[part] = np.where((logits > 0).cpu().numpy(), TUMOUR, 0)
             if probabilities is not None:
                 probabilities[part] = torch.sigmoid(logits).cpu().numpy()
             progress.update(part.stop - part.start)
+
+
+@contextmanager
+def enough_memory(batch_size: int, device: torch.device) -> Iterator[None]:
+    """Says what to do where a batch does not fit the GPU."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryLimitError(
+            device, f"must have room for {batch_size} slices at once", "too little",
+            "gpu-memory", "choose a smaller --batch-size",
+        ) from error  # fmt: skip
+
+
+def check_logits(logits: Tensor, name: str, part: slice) -> None:
+    """Refuses NaN and infinity: as a mask they would pass for "no tumour"."""
+    if not torch.isfinite(logits).all():
+        raise NumericalError(
+            f"case {name}, slices {part.start} to {part.stop - 1}",
+            "the network's output must be finite", "NaN or infinity", "logits-finite",
+            "take weights of an earlier epoch",
+        )  # fmt: skip
 
 
 @torch.inference_mode()

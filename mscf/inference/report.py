@@ -18,6 +18,7 @@ from nibabel.orientations import ornt2axcodes
 
 from mscf.data.scan import Scan, SliceFile
 from mscf.data.spreadsheet import as_csv
+from mscf.errors import printable
 from mscf.inference.lesions import Lesion
 from mscf.inference.weights import Trained
 from mscf.replacing import replacing
@@ -43,9 +44,7 @@ class CaseReport:
     lesions: list[Lesion]
     trained: Trained
     seconds: float
-    liver: bool
-    least_ml: float
-    largest: bool
+    filters: dict[str, float | bool]  # what was asked to be dropped
 
     @property
     def tumour_ml(self) -> float | None:
@@ -111,11 +110,7 @@ def as_record(report: CaseReport) -> dict:
             "window": list(trained.window),
             "sha256": trained.digest,
         },
-        "filters": {
-            "liver": report.liver,
-            "least_ml": report.least_ml,
-            "largest": report.largest,
-        },
+        "filters": report.filters,
         "repairs": [str(repair) for repair in scan.repairs],
         "lesion_count": len(report.lesions),
         "tumour_ml": report.tumour_ml,
@@ -169,11 +164,11 @@ def overview(report: CaseReport) -> Figure:
     shown = key_slices(report)
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(7.2, 2.5 * rows + 1.9), layout="constrained")
+    figure = Figure(figsize=(7.2, 2.3 * rows + 1.9), layout="constrained")
     axes = figure.subplot_mosaic(
         [[f"{row * columns + c}" for c in range(columns)] for row in range(rows)]
         + [["areas"] * columns],
-        height_ratios=[2.5] * rows + [1.0],
+        height_ratios=[2.3] * rows + [1.0],
     )
     x, y, _ = scan.spacing
     for place, i in enumerate(shown):
@@ -187,7 +182,7 @@ def overview(report: CaseReport) -> Figure:
     draw_areas(axes.pop("areas"), areas, shown, unit)
     for ax in axes.values():
         ax.set_axis_off()
-    figure.suptitle(headline(report), fontsize=10)
+    figure.suptitle(headline(report), fontsize=10, parse_math=False)
     figure.supxlabel(NOTICE, fontsize=8)
     return figure
 
@@ -207,4 +202,4 @@ def headline(report: CaseReport) -> str:
     words = [f"{n} lesion{'' if n == 1 else 's'} predicted"]
     if n and report.scan.spacing_known:
         words += [f"{report.tumour_ml:.1f} ml", f"largest {report.largest_mm:.0f} mm"]
-    return f"{report.name}: {', '.join(words)}"
+    return printable(f"{report.name}: {', '.join(words)}")

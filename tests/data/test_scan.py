@@ -107,6 +107,9 @@ def spoilt(path, how: str):
     content = gzip.compress(bytes(content), mtime=0)
     if how == "short":
         content = gzip.compress(gzip.decompress(content)[:-1])
+    elif how == "tail":  # what comes behind the voxels is looked at as well
+        rest = np.random.default_rng(0).bytes(2**21)
+        content = gzip.compress(gzip.decompress(content) + rest)[:-4]
     elif how == "truncated":
         content = content[:-4]
     elif how == "bit":
@@ -123,7 +126,7 @@ def spoilt(path, how: str):
     "how",
     [
         "constant", "two", "offset", "no-air", "nan", "four-d", "nowhere", "short",
-        "truncated", "bit", "plain", "page",
+        "tail", "truncated", "bit", "plain", "page",
     ],
 )  # fmt: skip
 def test_what_is_refused_whole_is_refused_by_pieces_with_the_same_words(

@@ -15,6 +15,7 @@ from mscf.data.store import prepare
 from mscf.errors import InputError, NumericalError, SettingsError
 from mscf.inference import predict as predict_module
 from mscf.inference.predict import PredictSettings, predict_cases
+from mscf.inference.report import headline
 
 CODES = [
     "".join(codes)
@@ -138,6 +139,10 @@ def test_probabilities_are_above_a_half_where_the_mask_was(run, tmp_path) -> Non
     assert chances.dtype == np.float32
     assert np.array_equal(chances > 0.5, lesions)
     assert not voxels(tmp_path / "out" / "a.nii.gz").any()  # nothing so large
+    weights = write_weights(tmp_path / "b.ckpt", image_size=48)  # vague borders
+    predict(tmp_path / "a.nii", tmp_path / "b", weights, probabilities=True)
+    chances = voxels(tmp_path / "b" / "probabilities" / "a.nii.gz")
+    assert np.array_equal(chances > 0.5, voxels(tmp_path / "b" / "a.nii.gz") == 2)
 
 
 def test_nothing_is_left_outside_the_liver(run, tmp_path) -> None:
@@ -252,6 +257,18 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(
     with pytest.raises(SettingsError, match=rf"\[{check}\]"):
         predict(tmp_path / "a.nii", tmp_path / "out", run, **settings)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "=1+1", "-rf;$(touch x)", "<b>&", "a\nb"])
+def test_an_odd_name_stays_a_name(name, run, tmp_path) -> None:
+    write_ct(tmp_path / "ct" / f"{name}.nii")
+    (report,) = predict(tmp_path / "ct", tmp_path / "out", run)
+    assert json.loads((tmp_path / "out" / f"{name}.json").read_text())["case"] == name
+    assert (tmp_path / "out" / f"{name}.png").exists()
+    assert "\n" not in headline(report)
+    cell = pd.read_csv(tmp_path / "out" / "cases.csv").loc[0, "case"]
+    assert cell.lstrip("'") == name
+    assert not cell.startswith(("=", "-"))
 
 
 def test_a_mask_never_takes_the_place_of_its_scan(run, tmp_path) -> None:
