@@ -221,9 +221,9 @@ def predict(
 ) -> None:
     """Segment liver tumours in CT. Research code, no medical device.
 
-    For each scan OUT gets a mask on the scan's own grid (NAME.nii.gz: 2 in the tumour,
-    else 0), a report (NAME.json), a table of its lesions (NAME.csv) and an overview
-    (NAME.png); and for all of them cases.csv.
+    For each scan OUT gets a mask on the scan's own grid (NAME.nii.gz: 2 in
+    the tumour, else 0), a report (NAME.json), a table of its lesions
+    (NAME.csv) and an overview (NAME.png); and for all of them cases.csv.
     """
     from mscf.inference.predict import PredictSettings, predict_cases
     from mscf.inference.report import NOTICE, headline
@@ -258,9 +258,9 @@ def evaluate(
 ) -> None:
     """Compare masks with the truth, by slice, case and lesion.
 
-    Masks are NIfTI files on one grid: 0, 1 (liver), 2 (tumour). OUT gets per_slice.csv,
-    per_case.csv and summary.csv (means with intervals over patients; patients.csv
-    beside the truth names them).
+    Masks are NIfTI files on one grid: 0, 1 (liver), 2 (tumour). The folder
+    of --out gets per_slice.csv, per_case.csv and summary.csv (means with
+    intervals over patients; patients.csv beside the truth names them).
     """
     from mscf.evaluation.folders import (
         evaluate_folders,

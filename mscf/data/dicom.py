@@ -68,11 +68,12 @@ def read_series(source: Path, folder: Path) -> Scan:
     orientation = io_orientation(header.affine)
     slices = new_slices(header, orientation, folder, header.dtype)
     seen = GreyValues(source)
-    for k, plane in enumerate(planes):
-        values = read_pixels(plane.path, sitk)[..., None]  # (X, Y, 1)
-        seen.add(values, k)
-        put(slices, values, k, orientation)
-    seen.check(header.dtype)
+    with slices.filled():
+        for k, plane in enumerate(planes):
+            values = read_pixels(plane.path, sitk)[..., None]  # (X, Y, 1)
+            seen.add(values, k)
+            put(slices, values, k, orientation)
+        seen.check(header.dtype)
     affine = header.affine @ inv_ornt_aff(orientation, header.shape)
     return Scan(slices, header, affine, orientation)
 

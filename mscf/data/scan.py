@@ -94,6 +94,18 @@ class SliceFile:
     def __setitem__(self, part: int | slice, slices: NDArray) -> None:
         self.mapped()[part] = slices
 
+    @contextmanager
+    def filled(self) -> Iterator[None]:
+        """Gives its room back where what fills it in the block fails.
+
+        Not later: an error that is kept would keep the room.
+        """
+        try:
+            yield
+        except BaseException:
+            self._file.close()
+            raise
+
     def mapped(self) -> np.memmap:
         """All of it; let it go after use."""
         return np.memmap(self._file, self.dtype, "r+", shape=self.shape)
@@ -147,10 +159,11 @@ def read_scan(path: Path, folder: Path) -> Scan:
         orientation = io_orientation(header.affine)
         slices = new_slices(header, orientation, folder, scaled_type(header))
         seen = GreyValues(path)
-        for start, values in pieces(stream, header, path):
-            seen.add(values, start)
-            put(slices, values, start, orientation)
-        seen.check(header.dtype)
+        with slices.filled():
+            for start, values in pieces(stream, header, path):
+                seen.add(values, start)
+                put(slices, values, start, orientation)
+            seen.check(header.dtype)
     affine = header.affine @ inv_ornt_aff(orientation, header.shape)
     repairs = doubts_of_geometry(header, path)
     return Scan(slices, header, affine, orientation, repairs)
@@ -166,10 +179,11 @@ def read_labels_of(path: Path, like: Scan, folder: Path) -> SliceFile:
         header = read_header_of(stream, path)
         orientation = orientation_on(like, header, path, of="CT")
         slices = SliceFile(folder, like.slices.shape, np.uint8)
-        for start, values in pieces(stream, header, path):
-            if values.dtype.kind == "f":
-                check_finite(values, path)
-            put(slices, as_labels(values, path), start, orientation)
+        with slices.filled():
+            for start, values in pieces(stream, header, path):
+                if values.dtype.kind == "f":
+                    check_finite(values, path)
+                put(slices, as_labels(values, path), start, orientation)
     return slices
 
 

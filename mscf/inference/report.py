@@ -29,6 +29,9 @@ SHOWN = 6  # slices in the overview
 LESION = ["number", "voxels", "volume_ml", "diameter_mm", "diameter_slice",
           "first_slice", "last_slice", "slices"]  # fmt: skip
 
+CASE = ["case", "slices", "lesions", "tumour_ml", "largest_diameter_mm",
+        "tumour_slices"]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class CaseReport:
@@ -145,7 +148,7 @@ def write_cases(reports: Sequence[CaseReport], path: Path) -> None:
         for report in reports
     ]
     with replacing(path) as file:
-        file.write(as_csv(pd.DataFrame(rows)))
+        file.write(as_csv(pd.DataFrame(rows, columns=CASE)))
 
 
 def key_slices(report: CaseReport) -> list[int]:

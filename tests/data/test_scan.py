@@ -140,6 +140,21 @@ def test_what_is_refused_whole_is_refused_by_pieces_with_the_same_words(
     assert str(by_pieces.value) == str(whole.value)
 
 
+def test_a_refused_file_gives_its_room_on_the_disk_back(tmp_path, monkeypatch) -> None:
+    path = spoilt(tmp_path / "a.nii.gz", "constant")
+    made = []
+    start = SliceFile.__init__
+
+    def kept(self, *arguments) -> None:
+        start(self, *arguments)
+        made.append(self)
+
+    monkeypatch.setattr(SliceFile, "__init__", kept)
+    with pytest.raises(InputError):
+        read_scan(path, tmp_path)
+    assert [slices._file.closed for slices in made] == [True]
+
+
 def test_a_file_that_is_not_there_is_one_line(tmp_path) -> None:
     with pytest.raises(InputError, match=r"\[unreadable\]"):
         read_scan(tmp_path / "none.nii.gz", tmp_path)
