@@ -135,15 +135,17 @@ def predict_case(
                 path, "must say how large a voxel is for --least-ml", "unknown",
                 "geometry-unknown", "leave the option out",
             )  # fmt: skip
+        liver = None
+        if liver_path is not None:
+            liver = files.enter_context(read_labels_of(liver_path, scan, target))
         mask = files.enter_context(SliceFile(target, scan.slices.shape, np.uint8))
         probabilities = None
         if settings.probabilities:
             probabilities = SliceFile(target, scan.slices.shape, np.float32)
             files.enter_context(probabilities)
         draw(name, scan, trained, settings.batch_size, device, mask, probabilities)
-        if liver_path is not None:
-            liver = read_labels_of(liver_path, scan, target)
-            cut_to(mask, files.enter_context(liver))
+        if liver is not None:
+            cut_to(mask, liver)
         lesions = filtered(mask, scan, settings)
         report = CaseReport(
             name=name,
