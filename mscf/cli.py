@@ -177,6 +177,105 @@ def draw_curve(history: DataFrame, path: Path) -> None:
         figure.savefig(file, format="svg", metadata={"Date": None})
 
 
+@app.command()
+def predict(
+    source: Annotated[
+        Path,
+        Argument(
+            metavar="IN",
+            help="a NIfTI volume (.nii, .nii.gz), a folder of them, or a folder of one "
+            "DICOM series",
+        ),
+    ],
+    target: Annotated[Path, Argument(metavar="OUT", help="folder for the results")],
+    weights: Annotated[
+        str, Option(metavar="RUN|FILE", help="a run's folder or its best.ckpt")
+    ],
+    liver: Annotated[
+        Path | None,
+        Option(help="liver mask, or folder of masks named as the scans: cut to it"),
+    ] = None,
+    least_ml: Annotated[
+        float, Option(help="drop lesions below so many millilitres")
+    ] = 0.0,
+    largest: Annotated[
+        bool, Option("--largest", help="keep the largest lesion only")
+    ] = False,
+    probabilities: Annotated[
+        bool,
+        Option(
+            "--probabilities",
+            help="also maps of 0 to 1 in OUT/probabilities, unfiltered",
+        ),
+    ] = False,
+    batch_size: Annotated[int, Option(help="slices at once", rich_help_panel=HOW)] = 8,
+    device: Annotated[
+        str | None,
+        Option(
+            help="cpu, cuda or cuda:1",
+            show_default="a GPU if there is one",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Segment liver tumours in CT. Research code, no medical device.
+
+    For each scan OUT gets a mask on the scan's own grid (NAME.nii.gz: 2 in
+    the tumour, else 0), a report (NAME.json), a table of its lesions
+    (NAME.csv) and an overview (NAME.png); and for all of them cases.csv.
+    """
+    from mscf.inference.predict import PredictSettings, predict_cases
+    from mscf.inference.report import NOTICE, headline
+
+    with one_line_errors(verbose):
+        settings = PredictSettings(
+            liver, least_ml, largest, probabilities, batch_size, device
+        )
+        print(NOTICE, file=sys.stderr)
+        for report in predict_cases(source, target, weights, settings):
+            print(
+                f"{headline(report)}; {len(report.mask)} slices in "
+                f"{report.seconds:.1f} s: {printable(str(target / report.name))}.nii.gz"
+            )
+
+
+@app.command()
+def evaluate(
+    predicted: Annotated[Path, Argument(help="folder of masks, ours or any other's")],
+    truth: Annotated[
+        Path, Argument(help="folder of true masks, each named as its counterpart")
+    ],
+    out: Annotated[
+        Path | None,
+        Option(help="folder for the tables", show_default="print the means only"),
+    ] = None,
+    slices: Annotated[
+        str, Option(help="tumour: those with true tumour, as in the paper; or all")
+    ] = "tumour",
+    label: Annotated[int, Option(help="the tumour's value in PREDICTED, 1 or 2")] = 2,
+    verbose: Verbose = False,
+) -> None:
+    """Compare masks with the truth, by slice, case and lesion.
+
+    Masks are NIfTI files on one grid: 0, 1 (liver), 2 (tumour). The folder
+    of --out gets per_slice.csv, per_case.csv and summary.csv (means with
+    intervals over patients; patients.csv beside the truth names them).
+    """
+    from mscf.evaluation.folders import (
+        evaluate_folders,
+        summary_lines,
+        write_folder_tables,
+    )
+
+    with one_line_errors(verbose):
+        tables = evaluate_folders(predicted, truth, slices, label)
+        if out is not None:
+            write_folder_tables(tables, out)
+    for line in summary_lines(tables):
+        print(line)
+
+
 class PairsCommand(TyperCommand):
     """Takes ``-p NAME VALUE`` again and again; typer has no option like papermill's."""
 

@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "models": {"torch", "torchvision", "mscf.models"},
     "data": {
         "numpy", "scipy", "pandas", "nibabel", "isal", "torch", "torchvision",
-        "tqdm", "mscf.data",
+        "tqdm", "SimpleITK", "mscf.data",
     },
     "evaluation": {
         "numpy", "scipy", "pandas", "torch", "tqdm", "mscf.data", "mscf.evaluation",
@@ -25,6 +25,11 @@ MAY_IMPORT = {
     "visualisation": {
         "numpy", "pandas", "matplotlib", "seaborn", "torch", "ipywidgets",
         "mscf.visualisation",
+    },
+    "inference": {
+        "numpy", "scipy", "pandas", "nibabel", "torch", "matplotlib", "tqdm",
+        "mscf.models", "mscf.data", "mscf.checkpoint", "mscf.visualisation",
+        "mscf.inference",
     },
     "checkpoint.py": {"torch", "safetensors"},
 }  # fmt: skip

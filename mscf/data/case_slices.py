@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mscf.data.cases import Case
-from mscf.data.resize import pad_to_square, resize_images, resize_masks
+from mscf.data.resize import AIR, pad_to_square, resize_images, resize_masks
 from mscf.data.volume import as_slices, read_labels, read_volume
 from mscf.errors import Finding, InputError
 
@@ -44,7 +44,7 @@ def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
     # Slice by slice in memory from here on: files hold them voxel by voxel of a column.
     hu, masks = (np.ascontiguousarray(x[chosen]) for x in (hu, masks))
     height, width = masks.shape[1:]
-    images = resize_images(pad_to_square(hu, -1024), size)
+    images = resize_images(pad_to_square(hu, AIR), size)
     stored = resize_masks(pad_to_square(masks, 0), size)
     x, y, z = volume.spacing
     grown = max(height, width) / size

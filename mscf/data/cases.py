@@ -153,6 +153,28 @@ def lits_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     return kinds["volume"], segmentations
 
 
+def find_masks(folder: Path) -> dict[str, Path]:
+    """The masks of a folder under their cases' names, in the order of their numbers.
+
+    Of MSD's whole folder those in ``labelsTr``; LiTS's ``segmentation-N``, beside its
+    volume or alone, is that of ``volume-N``.
+
+    Raises:
+        InputError: no folder, or no mask in it.
+    """
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "no such folder"
+        raise InputError(folder, "must be a folder of masks", found, "folder-missing")
+    place = folder / "labelsTr" if (folder / "labelsTr").is_dir() else folder
+    _, lits = lits_files(folder)
+    masks = lits or by_name(volumes_in(place))
+    if not masks:
+        raise InputError(
+            folder, "must hold masks (.nii, .nii.gz)", "none", "folder-missing"
+        )
+    return {name: masks[name] for name in sorted(masks, key=natural)}
+
+
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Paths under their names without suffix; no two may be the same.
 

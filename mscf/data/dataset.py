@@ -28,6 +28,11 @@ def windowed(hu: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray:
     return np.clip(scaled, 0, 1)
 
 
+def as_cenet(image: Tensor) -> Tensor:
+    """A windowed image, [0, 1], in the range that CE-Net takes, [-1.6, 1.6]."""
+    return image * 3.2 - 1.6
+
+
 class SliceDataset(Dataset):
     """Slices of a store, windowed: image and target, both ``(1, H, W)`` float32.
 
@@ -61,7 +66,7 @@ class SliceDataset(Dataset):
         if self.augment and epoch is not None:
             random = np.random.default_rng((self.seed, epoch, row))
             image, target = augment(image, target, random)
-        return image * 3.2 - 1.6, target
+        return as_cenet(image), target
 
     def name(self, key: int | tuple[int, int]) -> str:
         """Case and slice of a key."""

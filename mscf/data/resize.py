@@ -6,7 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
+AIR = -1024  # HU around a slice that is not square
 BLOCK = 8  # slices at once, as channels of one image: the fastest that was measured
 
 
@@ -14,10 +16,16 @@ def pad_to_square(slices: NDArray, value: int) -> NDArray:
     """``(N, H, W)`` centred in the smallest square, filled up with ``value``."""
     height, width = slices.shape[1:]
     side = max(height, width)
-    before = [(side - n) // 2 for n in (height, width)]
+    before = rows_before(height, width)
     after = [side - n - b for n, b in zip((height, width), before, strict=True)]
     around = ((0, 0), (before[0], after[0]), (before[1], after[1]))
     return np.pad(slices, around, constant_values=value)
+
+
+def rows_before(height: int, width: int) -> list[int]:
+    """How many rows and columns stand before a slice in its square."""
+    side = max(height, width)
+    return [(side - n) // 2 for n in (height, width)]
 
 
 def resize_images(slices: NDArray, size: int) -> NDArray[np.int16]:
@@ -43,3 +51,17 @@ def resize_masks(slices: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     side = slices.shape[-1]
     nearest = ((np.arange(size) + 0.5) * side / size).astype(int)
     return np.ascontiguousarray(slices[:, nearest][:, :, nearest])
+
+
+def resize_back(logits: Tensor, height: int, width: int) -> Tensor:
+    """``(N, size, size)`` of resized squares to the slices' own ``(N, height, width)``.
+
+    Linear, pixel centres aligned, antialiased when shrinking: as ``resize_images``.
+    """
+    side = max(height, width)
+    if logits.shape[-1] != side:
+        logits = F.interpolate(
+            logits[None], (side, side), mode="bilinear", antialias=True
+        )[0]
+    top, left = rows_before(height, width)
+    return logits[:, top : top + height, left : left + width]

@@ -8,9 +8,13 @@ stands. So a file is read whole here, and every doubt is one error that names it
 from __future__ import annotations
 
 import hashlib
-import io
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from gzip import BadGzipFile
 from pathlib import Path
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +22,7 @@ from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
@@ -30,8 +35,36 @@ NO_NIFTI = (  # what nibabel raises of a file that it can make nothing of
     HeaderDataError, WrapStructError, ImageFileError,
     ValueError, OverflowError, KeyError, OSError, EOFError,
 )  # fmt: skip
+HEADER_BYTES = 540  # the longer of the two kinds
 FAT = -20  # HU; a CT of a body goes at least so low
 ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
+
+
+class Grid(Protocol):
+    """Where voxels lie, in RAS order, and how a file's axes lead there."""
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    spacing_known: bool
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its voxels: first axis fastest."""
+
+    nifti: nib.Nifti1Header
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    offset: int  # bytes
+    affine: NDArray[np.float64]  # voxel of the file to mm, RAS
+    slope: float
+    inter: float
+
+    @property
+    def end(self) -> int:
+        """Where the last voxel ends, in bytes."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -67,13 +100,13 @@ def read_volume(path: Path) -> Volume:
     Raises:
         InputError: damaged, no NIfTI, not three axes, NaN or infinite, no HU.
     """
-    image, voxels, sha256 = read_nifti(path)
-    if voxels.dtype.kind == "f":
-        check_finite(voxels, path)
-    check_hu(voxels, image.get_data_dtype(), path)
-    orientation = io_orientation(image.affine)
-    affine = image.affine @ inv_ornt_aff(orientation, voxels.shape)
-    repairs = doubts_of_geometry(image, path)
+    header, voxels, sha256 = read_nifti(path)
+    seen = GreyValues(path)
+    seen.add(voxels)
+    seen.check(header.dtype)
+    orientation = io_orientation(header.affine)
+    affine = header.affine @ inv_ornt_aff(orientation, voxels.shape)
+    repairs = doubts_of_geometry(header, path)
     return Volume(
         voxels=apply_orientation(voxels, orientation),
         affine=affine,
@@ -84,32 +117,69 @@ def read_volume(path: Path) -> Volume:
     )
 
 
-def read_labels(path: Path, like: Volume) -> tuple[NDArray[np.uint8], str]:
+def read_labels(
+    path: Path, like: Volume, of: str = "image"
+) -> tuple[NDArray[np.uint8], str]:
     """Labels 0, 1, 2 on the grid of ``like``, in RAS order; and the file's SHA-256.
+
+    ``of`` is what an error calls ``like``.
 
     Raises:
         InputError: as ``read_volume``; another shape or place; other values.
     """
-    image, values, sha256 = read_nifti(path)
+    header, values, sha256 = read_nifti(path)
     if values.dtype.kind == "f":
         check_finite(values, path)
     labels = as_labels(values, path)
-    placed = not doubts_of_geometry(image, path) and like.spacing_known
+    orientation = orientation_on(like, header, path, of)
+    return apply_orientation(labels, orientation), sha256
+
+
+def read_mask(path: Path) -> Volume:
+    """Labels 0, 1, 2 that lie on a grid of their own, in RAS order.
+
+    Raises:
+        InputError: as ``read_labels``.
+    """
+    header, values, sha256 = read_nifti(path)
+    if values.dtype.kind == "f":
+        check_finite(values, path)
+    labels = as_labels(values, path)
+    orientation = io_orientation(header.affine)
+    repairs = doubts_of_geometry(header, path)
+    return Volume(
+        voxels=apply_orientation(labels, orientation),
+        affine=header.affine @ inv_ornt_aff(orientation, labels.shape),
+        orientation=orientation,
+        spacing_known=not repairs,
+        sha256=sha256,
+        repairs=repairs,
+    )
+
+
+def orientation_on(
+    like: Grid, header: Header, path: Path, of: str = "image"
+) -> NDArray[np.float64]:
+    """How a file's axes lead to those of ``like``, on whose grid it must lie.
+
+    Raises:
+        InputError: another shape or place.
+    """
+    placed = not doubts_of_geometry(header, path) and like.spacing_known
     # Without a place of its own a mask is taken to lie as its image's file does.
-    orientation = io_orientation(image.affine) if placed else like.orientation
-    affine = image.affine @ inv_ornt_aff(orientation, labels.shape)
-    labels = apply_orientation(labels, orientation)
-    if labels.shape != like.shape:
+    orientation = io_orientation(header.affine) if placed else like.orientation
+    turned = tuple(header.shape[i] for i in np.argsort(orientation[:, 0]))
+    if turned != like.shape:
         raise InputError(
-            path, f"must have the image's shape {like.shape}", labels.shape,
-            "shape-mismatch",
-        )  # fmt: skip
+            path, f"must have the {of}'s shape {like.shape}", turned, "shape-mismatch"
+        )
+    affine = header.affine @ inv_ornt_aff(orientation, header.shape)
     if placed and (off := largest_shift(affine, like)) > 0.5:
         raise InputError(
-            path, "must lie where its image lies", f"up to {off:.1f} voxels away",
-            "affine-mismatch", "export the mask on the image's own grid",
+            path, f"must lie where its {of} lies", f"up to {off:.1f} voxels away",
+            "affine-mismatch", f"export the mask on the {of}'s own grid",
         )  # fmt: skip
-    return labels, sha256
+    return orientation
 
 
 def as_slices(voxels: NDArray) -> NDArray:
@@ -120,17 +190,35 @@ def as_slices(voxels: NDArray) -> NDArray:
     return voxels[::-1, ::-1].transpose(2, 1, 0)
 
 
-def read_nifti(path: Path) -> tuple[nib.Nifti1Image, Voxels, str]:
-    """A file's image, its voxels on three axes, and its SHA-256; all bytes checked."""
+def read_nifti(path: Path) -> tuple[Header, Voxels, str]:
+    """What a file says of itself, its voxels ``shape``, its SHA-256; all bytes checked.
+
+    Voxels are as stored, or times slope plus offset as float32.
+    """
     raw = read_bytes(path)
     sha256 = hashlib.sha256(raw).hexdigest()
     content = unpacked(raw, path) if path.name.endswith(".gz") else raw
-    second = content[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # 540 bytes
-    kind = nib.Nifti2Image if second else nib.Nifti1Image
+    header = read_header(content[:HEADER_BYTES], path)
+    if len(content) < header.end:
+        raise file_short(path, header.end, len(content))
+    n_voxels = math.prod(header.shape)
+    stored = np.frombuffer(content, header.dtype, n_voxels, header.offset)
+    return header, scaled(stored, header).reshape(header.shape, order="F"), sha256
+
+
+def read_header(begin: bytes, path: Path) -> Header:
+    """The header in the first ``HEADER_BYTES`` of a file, checked.
+
+    Raises:
+        InputError: no NIfTI, not three axes, no voxels or no numbers, no place.
+    """
+    second = begin[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # 540 bytes
+    kind = nib.Nifti2Header if second else nib.Nifti1Header
     try:
-        header = kind.header_class.from_fileobj(io.BytesIO(content))
-        shape, offset = header.get_data_shape(), header.get_data_offset()
-        dtype = header.get_data_dtype()
+        nifti = kind(begin[: kind.template_dtype.itemsize])
+        shape, offset = nifti.get_data_shape(), nifti.get_data_offset()
+        slope, inter = nifti.get_slope_inter()
+        dtype, affine = nifti.get_data_dtype(), nifti.get_best_affine()
     except NO_NIFTI as error:
         raise not_nifti(path, error) from error
     while len(shape) > 3 and shape[-1] == 1:
@@ -144,23 +232,23 @@ def read_nifti(path: Path) -> tuple[nib.Nifti1Image, Voxels, str]:
         raise InputError(path, "must have voxels", f"shape {shape}", "dims-invalid")
     if dtype.kind not in "iuf":
         raise InputError(path, "must hold real numbers", dtype, "voxel-type")
-    promised = int(offset) + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if len(content) < promised:
-        raise InputError(
-            path, f"must hold the {promised:,} bytes that its header promises",
-            f"{len(content):,}", "file-short", "copy or download it again",
-        )  # fmt: skip
-    try:
-        image = kind.from_bytes(content)
-        voxels = scaled(image).reshape(shape)
-    except NO_NIFTI as error:
-        raise not_nifti(path, error) from error
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine)) < 1e-9:
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
         raise InputError(
             path, "must place its voxels in space", "an affine that does not",
             "geometry-invalid",
         )  # fmt: skip
-    return image, voxels, sha256
+    return Header(
+        nifti, tuple(map(int, shape)), dtype, int(offset), affine,
+        1.0 if slope is None else slope, 0.0 if inter is None else inter,
+    )  # fmt: skip
+
+
+def file_short(path: Path, promised: int, found: int) -> InputError:
+    """The error of a file that ends before its voxels do."""
+    return InputError(
+        path, f"must hold the {promised:,} bytes that its header promises",
+        f"{found:,}", "file-short", "copy or download it again",
+    )  # fmt: skip
 
 
 def promised_slices(path: Path) -> int:
@@ -184,23 +272,35 @@ def read_bytes(path: Path) -> bytes:
 
 def unpacked(raw: bytes, path: Path) -> bytes:
     """The gzip stream read to its end, where its checksum stands."""
-    if raw[:2] != b"\x1f\x8b":
+    check_gzip(raw[:4], path)
+    with sound_gzip(path, len(raw)):
+        return igzip.decompress(raw)  # faster than Python's own
+
+
+def check_gzip(begin: bytes, path: Path) -> None:
+    """Refuses what only its name calls gzip, by its first bytes."""
+    if begin[:2] != b"\x1f\x8b":
         raise InputError(
-            path, "must be what its name says, gzip", f"begins with {raw[:4]!r}",
+            path, "must be what its name says, gzip", f"begins with {begin!r}",
             "gz-mismatch",
         )  # fmt: skip
+
+
+@contextmanager
+def sound_gzip(path: Path, size: int) -> Iterator[None]:
+    """Says of a stream of ``size`` bytes that fails in the block what is wrong."""
+    again = "copy or download it again"
     try:
-        return igzip.decompress(raw)  # faster than Python's own
+        yield
     except EOFError as error:
         raise InputError(
-            path, "the gzip stream must be whole", f"ends after {len(raw):,} bytes",
-            "gz-truncated", "copy or download it again",
+            path, "the gzip stream must be whole", f"ends after {size:,} bytes",
+            "gz-truncated", again,
         ) from error  # fmt: skip
-    except (OSError, isal_zlib.error) as error:
+    except (BadGzipFile, isal_zlib.error) as error:
         raise InputError(
-            path, "the gzip stream must be sound", error, "gz-corrupt",
-            "copy or download it again",
-        ) from error  # fmt: skip
+            path, "the gzip stream must be sound", error, "gz-corrupt", again
+        ) from error
 
 
 def not_nifti(path: Path, error: Exception) -> InputError:
@@ -209,14 +309,13 @@ def not_nifti(path: Path, error: Exception) -> InputError:
     return InputError(path, "must be a NIfTI image", found, "not-nifti")
 
 
-def scaled(image: nib.Nifti1Image) -> Voxels:
-    """The voxels times slope plus offset: as stored without them, else float32."""
-    proxy = image.dataobj  # the header of a loaded image has forgotten both
-    if (proxy.slope, proxy.inter) == (1, 0):
-        raw = np.asanyarray(proxy.get_unscaled())
-        return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+def scaled(stored: NDArray, header: Header) -> Voxels:
+    """A file's numbers, as stored; where there is a slope or offset, float32."""
+    if (header.slope, header.inter) == (1, 0):
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
     with np.errstate(over="ignore"):  # an infinity is refused by name, later
-        return np.asarray(proxy, np.float32)
+        values = apply_read_scaling(stored, header.slope, header.inter)
+        return values.astype(np.float32)
 
 
 def check_finite(values: NDArray, path: Path) -> None:
@@ -224,37 +323,75 @@ def check_finite(values: NDArray, path: Path) -> None:
     bad = ~np.isfinite(values)
     if n := int(bad.sum()):
         first = tuple(int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
-        raise InputError(
-            path, "voxels must be finite", f"{n:,} that are not, the first at {first}",
-            "nonfinite",
-        )  # fmt: skip
+        raise nonfinite(path, n, first)
 
 
-def check_hu(values: NDArray, stored: np.dtype, path: Path) -> None:
-    """Refuses what cannot be Hounsfield units.
+def nonfinite(path: Path, n: int, first: tuple[int, ...]) -> InputError:
+    """The error of voxels that are no numbers."""
+    return InputError(
+        path, "voxels must be finite", f"{n:,} that are not, the first at {first}",
+        "nonfinite",
+    )  # fmt: skip
 
-    That is: two values only; soft tissue near 1,000, where HU + 1024 has it; a byte a
-    voxel; nothing as low as fat and air; more than a store can hold.
-    """
-    low, high = values.min(), values.max()
-    some = values[:, :, values.shape[2] // 2]  # nearly always enough to see a third
-    if all(((x == low) | (x == high)).all() for x in (some, values)):
-        found = f"only {low:g} and {high:g}" if low < high else f"only {low:g}"
-        raise InputError(path, "must show something", found, "constant")
-    must = "must be in Hounsfield units, air near -1000"
-    found = f"{stored} from {low:g} to {high:g}"
-    tissue = np.count_nonzero((values > 800) & (values < 1250))
-    if tissue > max(0.05 * values.size, 0.5 * np.count_nonzero(values > 300)):
-        raise InputError(
-            path, must, f"{found}, much of it near 1,000 like soft tissue in HU + 1024",
-            "not-hu", "subtract 1024 from its voxels",
-        )  # fmt: skip
-    stores = np.iinfo(np.int16)
-    in_range = stores.min <= low <= FAT and high <= stores.max
-    if values.dtype.itemsize == 1 or not in_range:
-        raise InputError(
-            path, must, found, "not-hu", "export the CT in HU, not as a picture"
-        )
+
+@dataclass
+class GreyValues:
+    """What tells Hounsfield units from other grey values, seen piece by piece."""
+
+    path: Path
+    size: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    some: set[float] = field(default_factory=set)  # three of them, if there are
+    tissue: int = 0  # between 800 and 1250
+    bright: int = 0  # above 300
+    bad: int = 0  # NaN or infinite
+    first_bad: tuple[int, ...] = ()
+
+    def add(self, values: Voxels, start: int = 0) -> None:
+        """Looks at ``(X, Y, n)``, the file's voxels from ``start`` on the last axis."""
+        if values.dtype.kind == "f" and (n := np.count_nonzero(~np.isfinite(values))):
+            where = np.unravel_index((~np.isfinite(values)).argmax(), values.shape)
+            place = tuple(int(i) for i in where)
+            self.first_bad = self.first_bad or (*place[:2], start + place[2])
+            self.bad += n
+        low, high = values.min(), values.max()
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if len(self.some) < 3:
+            between = (values != low) & (values != high)
+            third = values.flat[between.argmax()]
+            self.some |= {low.item(), high.item(), third.item()}
+        self.size += values.size
+        self.tissue += np.count_nonzero((values > 800) & (values < 1250))
+        self.bright += np.count_nonzero(values > 300)
+
+    def check(self, stored: np.dtype) -> None:
+        """Refuses what cannot be Hounsfield units, of numbers kept as ``stored``.
+
+        That is: NaN and infinity; two values only; soft tissue near 1,000, where
+        HU + 1024 has it; a byte a voxel; nothing as low as fat and air; more than a
+        store can hold.
+        """
+        path, low, high = self.path, self.low, self.high
+        if self.bad:
+            raise nonfinite(path, self.bad, self.first_bad)
+        if len(self.some) < 3:
+            found = f"only {low:g} and {high:g}" if low < high else f"only {low:g}"
+            raise InputError(path, "must show something", found, "constant")
+        must = "must be in Hounsfield units, air near -1000"
+        found = f"{stored} from {low:g} to {high:g}"
+        if self.tissue > max(0.05 * self.size, 0.5 * self.bright):
+            raise InputError(
+                path, must,
+                f"{found}, much of it near 1,000 like soft tissue in HU + 1024",
+                "not-hu", "subtract 1024 from its voxels",
+            )  # fmt: skip
+        stores = np.iinfo(np.int16)
+        in_range = stores.min <= low <= FAT and high <= stores.max
+        if stored.itemsize == 1 or not in_range:
+            raise InputError(
+                path, must, found, "not-hu", "export the CT in HU, not as a picture"
+            )
 
 
 def as_labels(values: NDArray, path: Path) -> NDArray[np.uint8]:
@@ -276,15 +413,14 @@ def as_labels(values: NDArray, path: Path) -> NDArray[np.uint8]:
     return rounded.astype(np.uint8)
 
 
-def doubts_of_geometry(image: nib.Nifti1Image, path: Path) -> tuple[Finding, ...]:
+def doubts_of_geometry(header: Header, path: Path) -> tuple[Finding, ...]:
     """Why millimetres may not be read from a file, if they may not."""
-    header = image.header
-    codes = int(header["sform_code"]), int(header["qform_code"])
+    codes = tuple(int(header.nifti[f"{form}_code"]) for form in ("sform", "qform"))
     must, todo = "must say where it lies and how large a voxel is", "mm are left out"
     if codes == (0, 0):
         found = "codes 0 and 0"
-    elif np.array_equal(np.abs(image.affine[:3, :3]), np.eye(3)) and (
-        image.shape[:2] == (512, 512)
+    elif np.array_equal(np.abs(header.affine[:3, :3]), np.eye(3)) and (
+        header.shape[:2] == (512, 512)
     ):  # volumes 28 to 47 of LiTS: no body of 512 mm fills its picture
         found = "1 x 1 x 1 mm"
     else:
@@ -292,7 +428,7 @@ def doubts_of_geometry(image: nib.Nifti1Image, path: Path) -> tuple[Finding, ...
     return (Finding(str(path), must, found, "geometry-unknown", todo),)
 
 
-def largest_shift(affine: NDArray, like: Volume) -> float:
+def largest_shift(affine: NDArray, like: Grid) -> float:
     """How far any corner of a grid lies from that of ``like``, in voxels."""
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(like.shape) - 1)
     corners = np.column_stack([corners, np.ones(8)])

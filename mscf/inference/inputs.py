@@ -1,0 +1,74 @@
+"""Which scans are to be predicted, under which names, and which liver is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mscf.data.cases import SUFFIXES, by_name, find_masks, natural, volumes_in
+from mscf.data.dicom import looks_like_dicom
+from mscf.errors import InputError, SettingsError
+
+
+def find_inputs(source: Path) -> dict[str, Path]:
+    """The scans of ``source`` by name, in natural order.
+
+    ``source`` is a NIfTI file, a folder of them (also MSD's, whose ``imagesTr`` is
+    taken, or LiTS's, whose segmentations are left out), or a folder of one DICOM
+    series, which goes by the folder's name.
+
+    Raises:
+        InputError: nothing there, or two files of one name.
+    """
+    if source.is_file():
+        if not source.name.endswith(SUFFIXES):
+            raise InputError(
+                source, "must be a volume (.nii, .nii.gz) or a folder", "another file",
+                "input-kind", "give a DICOM series as its folder",
+            )  # fmt: skip
+        return by_name([source])
+    if not source.is_dir():
+        raise InputError(
+            source, "must be a volume or a folder", "no such file", "folder-missing"
+        )
+    place = source / "imagesTr" if (source / "imagesTr").is_dir() else source
+    volumes = by_name(
+        path for path in volumes_in(place) if not path.name.startswith("segmentation-")
+    )
+    if volumes:
+        return {name: volumes[name] for name in sorted(volumes, key=natural)}
+    if any(looks_like_dicom(path) for path in source.iterdir()):
+        return {source.resolve().name: source}
+    raise InputError(
+        source, "must hold volumes (.nii, .nii.gz) or one DICOM series", "neither",
+        "folder-missing",
+    )  # fmt: skip
+
+
+def find_livers(liver: Path | None, names: Iterable[str]) -> dict[str, Path]:
+    """The liver mask of each scan; none where none is given.
+
+    ``liver`` is a file, for one scan, or a folder with a mask of each scan's name.
+
+    Raises:
+        SettingsError: one file for several scans.
+        InputError: nothing there, or a scan without its mask.
+    """
+    names = list(names)
+    if liver is None:
+        return {}
+    if liver.is_file():
+        if len(names) > 1:
+            raise SettingsError(
+                "liver", "must be a folder where there are several scans", liver,
+                "liver", "name each mask as its scan",
+            )  # fmt: skip
+        return {names[0]: liver}
+    masks = find_masks(liver)
+    missing = [name for name in names if name not in masks]
+    if missing:
+        raise InputError(
+            liver, "must hold a mask named as each scan", f"none of {missing[0]}",
+            "liver-missing", "leave --liver out for scans without one",
+        )  # fmt: skip
+    return {name: masks[name] for name in names}

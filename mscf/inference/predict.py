@@ -1,0 +1,276 @@
+"""Volumes to masks: every slice through the network, back on the CT's own grid.
+
+A slice takes the way of preparing and training, by the same functions: turned, padded
+to a square, resized, windowed. Its logits go the way back, resized linearly, and the
+tumour is where they are above 0. Nothing in memory grows with the number of slices;
+voxels lie in files without a name beside the masks (``mscf.data.scan``).
+
+Legend: N slices, H rows, W columns of the CT; S the side that the network takes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from mscf.data.case_slices import TUMOUR
+from mscf.data.dataset import as_cenet, three_channels, windowed
+from mscf.data.dicom import read_series
+from mscf.data.resize import AIR, pad_to_square, resize_back, resize_images
+from mscf.data.scan import Scan, SliceFile, read_labels_of, read_scan, write_on_grid
+from mscf.errors import (
+    InputError,
+    MemoryLimitError,
+    NumericalError,
+    SettingsError,
+    cannot_write,
+    raise_all,
+    warn,
+)
+from mscf.inference.inputs import find_inputs, find_livers
+from mscf.inference.lesions import (
+    Lesion,
+    find_regions,
+    keep,
+    largest_first,
+    measure,
+)
+from mscf.inference.report import CaseReport, write_cases, write_report
+from mscf.inference.weights import Trained, open_weights
+
+PROBABILITIES = "probabilities"  # the folder of the maps, within that of the masks
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """What ``mscf predict`` may be told beside its files."""
+
+    liver: Path | None = None  # mask, or folder of masks: nothing is kept outside
+    least_ml: float = 0.0  # smaller lesions are dropped
+    largest: bool = False  # all but the largest lesion are dropped
+    probabilities: bool = False  # also write the map, without liver and filters
+    batch_size: int = 8  # slices
+    device: str | None = None  # of torch; None: a GPU if there is one
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise SettingsError(
+                "batch_size", "must be at least 1", self.batch_size, "batch-size"
+            )
+        if not 0 <= self.least_ml < np.inf:
+            raise SettingsError(
+                "least_ml", "must be millilitres", self.least_ml, "least-ml"
+            )
+
+
+def predict_cases(
+    source: Path, target: Path, weights: Path | str, settings: PredictSettings
+) -> Iterator[CaseReport]:
+    """Segments one scan after another into ``target``; gives a report of each.
+
+    Of each scan ``target`` gets NAME.nii.gz (2 in the tumour, else 0), NAME.json,
+    NAME.csv and NAME.png, and at the end cases.csv. A scan that is refused does not
+    keep the others from being segmented.
+
+    Raises:
+        SettingsError, CheckpointError: before anything is written.
+        InputError: of all scans that were refused, at the end.
+        NumericalError: the network's output is not finite.
+        StorageError: no room in ``target``, or no permission.
+    """
+    inputs = find_inputs(source)
+    livers = find_livers(settings.liver, inputs)
+    trained = open_weights(weights)
+    device = chosen_device(settings.device)
+    trained.network.to(device, memory_format=torch.channels_last)
+    check_apart(target, [*inputs.values(), *livers.values()])
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if settings.probabilities:
+            (target / PROBABILITIES).mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error, "must be a writable folder") from error
+    reports, refused = [], []
+    for name, path in inputs.items():
+        try:
+            report = predict_case(
+                name, path, livers.get(name), target, trained, settings, device
+            )
+        except InputError as error:
+            refused.append(error)
+            continue
+        reports.append(report)
+        yield report
+    write_cases(reports, target / "cases.csv")
+    raise_all(refused)
+
+
+def predict_case(
+    name: str,
+    path: Path,
+    liver_path: Path | None,
+    target: Path,
+    trained: Trained,
+    settings: PredictSettings,
+    device: torch.device,
+) -> CaseReport:
+    """Segments one scan; its files are written when all of it is done."""
+    with ExitStack() as files:
+        began = time.perf_counter()
+        scan = read_input(path, target)
+        files.enter_context(scan.slices)
+        for repair in scan.repairs:
+            warn(repair)
+        if settings.least_ml and not scan.spacing_known:
+            raise InputError(
+                path, "must say how large a voxel is for --least-ml", "unknown",
+                "geometry-unknown", "leave the option out",
+            )  # fmt: skip
+        liver = None
+        if liver_path is not None:
+            liver = files.enter_context(read_labels_of(liver_path, scan, target))
+        mask = files.enter_context(SliceFile(target, scan.slices.shape, np.uint8))
+        probabilities = None
+        if settings.probabilities:
+            probabilities = SliceFile(target, scan.slices.shape, np.float32)
+            files.enter_context(probabilities)
+        draw(name, scan, trained, settings.batch_size, device, mask, probabilities)
+        if liver is not None:
+            cut_to(mask, liver)
+        lesions = filtered(mask, scan, settings)
+        report = CaseReport(
+            name=name,
+            source=path.name,
+            scan=scan,
+            mask=mask,
+            lesions=lesions,
+            trained=trained,
+            seconds=time.perf_counter() - began,
+            filters={
+                "liver": liver_path is not None,
+                "least_ml": settings.least_ml,
+                "largest": settings.largest,
+            },
+        )
+        if probabilities is not None:
+            place = target / PROBABILITIES / f"{name}.nii.gz"
+            write_on_grid(probabilities, scan, place)
+        write_on_grid(mask, scan, target / f"{name}.nii.gz")
+        write_report(report, target)
+    return report
+
+
+def draw(
+    name: str,
+    scan: Scan,
+    trained: Trained,
+    batch_size: int,
+    device: torch.device,
+    mask: SliceFile,
+    probabilities: SliceFile | None,
+) -> None:
+    """Every slice through the network: fills the mask, and the probabilities if any."""
+    n_slices = len(scan.slices)
+    with tqdm(total=n_slices, desc=name, unit="slice", disable=None) as progress:
+        for start in range(0, n_slices, batch_size):
+            part = slice(start, min(start + batch_size, n_slices))
+            with enough_memory(batch_size, device):
+                logits = logits_on_grid(scan.slices[part], trained, device)  # (B, H, W)
+            check_logits(logits, name, part)
+            mask[part] = np.where((logits > 0).cpu().numpy(), TUMOUR, 0)
+            if probabilities is not None:
+                probabilities[part] = torch.sigmoid(logits).cpu().numpy()
+            progress.update(part.stop - part.start)
+
+
+@contextmanager
+def enough_memory(batch_size: int, device: torch.device) -> Iterator[None]:
+    """Says what to do where a batch does not fit the GPU."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryLimitError(
+            device, f"must have room for {batch_size} slices at once", "too little",
+            "gpu-memory", "choose a smaller --batch-size",
+        ) from error  # fmt: skip
+
+
+def check_logits(logits: Tensor, name: str, part: slice) -> None:
+    """Refuses NaN and infinity: as a mask they would pass for "no tumour"."""
+    if not torch.isfinite(logits).all():
+        raise NumericalError(
+            f"case {name}, slices {part.start} to {part.stop - 1}",
+            "the network's output must be finite", "NaN or infinity", "logits-finite",
+            "take weights of an earlier epoch",
+        )  # fmt: skip
+
+
+@torch.inference_mode()
+def logits_on_grid(hu: NDArray, trained: Trained, device: torch.device) -> Tensor:
+    """The tumour logits of slices ``(B, H, W)`` in HU, at their own pixels."""
+    height, width = hu.shape[1:]
+    squares = resize_images(pad_to_square(hu, AIR), trained.image_size)
+    images = torch.from_numpy(windowed(squares, trained.window))[:, None].to(device)
+    logits = trained.network(three_channels(as_cenet(images)))[:, 0]  # (B, S, S)
+    return resize_back(logits, height, width)
+
+
+def cut_to(mask: SliceFile, liver: SliceFile) -> None:
+    """Clears the mask outside the liver, that is where the liver's is 0."""
+    for i in range(len(mask)):
+        mask[i] = mask[i] * (liver[i] > 0)
+
+
+def filtered(mask: SliceFile, scan: Scan, settings: PredictSettings) -> list[Lesion]:
+    """Drops the lesions that the settings do not want, and measures the others."""
+    regions = find_regions(mask)
+    least = settings.least_ml / scan.voxel_ml if settings.least_ml else 0
+    kept = largest_first(regions.voxels, least, 1 if settings.largest else None)
+    x, y, _ = scan.spacing
+    lesions = measure(mask, regions, kept, (y, x))
+    keep(mask, regions, kept)
+    return lesions
+
+
+def read_input(path: Path, folder: Path) -> Scan:
+    """The scan of a NIfTI file, or of the DICOM series in a folder."""
+    return read_series(path, folder) if path.is_dir() else read_scan(path, folder)
+
+
+def chosen_device(name: str | None) -> torch.device:
+    """The device of this name; without one a GPU if there is any, else the CPU.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = ", ".join(
+            ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        )
+        raise SettingsError(
+            "device", "must be one of this machine's", name, "device", f"use {there}"
+        ) from error
+    return device
+
+
+def check_apart(target: Path, inputs: list[Path]) -> None:
+    """A mask bears its scan's name, so it must not go into a folder that is read."""
+    read = {(path if path.is_dir() else path.parent).resolve() for path in inputs}
+    if target.resolve() in read:
+        raise SettingsError(
+            target, "must be another folder than the one that is read", "the same",
+            "out", "choose a new one",
+        )  # fmt: skip

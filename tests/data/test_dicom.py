@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+
+from mscf.data.dicom import read_series
+from mscf.errors import InputError
+
+sitk = pytest.importorskip("SimpleITK")
+
+SHAPE = (9, 7, 5)  # columns, rows, slices
+SPACING = (0.8, 1.1, 2.5)
+ORIGIN = np.array([-40.0, 30.0, 100.0])  # mm, LPS
+AXIAL = np.eye(3)  # directions of rows, columns and slices
+
+
+def hu(shape=SHAPE) -> np.ndarray:
+    return np.random.default_rng(0).integers(-1000, 800, shape).astype(np.int16)
+
+
+def write_slice(path, voxels, position, directions=AXIAL, spacing=SPACING, **tags):
+    """One file; voxels ``(columns, rows)``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(voxels.T[None])
+    image.SetSpacing(spacing)
+    written = {
+        "0008|0060": "CT",
+        "0020|000e": "1.2.826.0.1.3680043.2.1125.1",
+        "0010|0010": "Doe^Jane",
+        "0020|0032": "\\".join(f"{x:.6f}" for x in position),
+        "0020|0037": "\\".join(f"{x:.6f}" for x in (*directions[0], *directions[1])),
+    } | {name.replace("_", "|"): value for name, value in tags.items()}
+    flat = image[:, :, 0]
+    for name, value in written.items():
+        flat.SetMetaData(name, value)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    writer.SetFileName(str(path))
+    writer.Execute(flat)
+    return path
+
+
+def position(k: float, directions=AXIAL) -> np.ndarray:
+    return ORIGIN + k * SPACING[2] * np.asarray(directions)[2]
+
+
+def write_series(folder, voxels, order=None, directions=AXIAL, **tags):
+    """A file a slice, named and numbered in ``order``."""
+    for name, k in enumerate(order or range(voxels.shape[2])):
+        write_slice(
+            folder / f"{name:03}.dcm", voxels[:, :, k], position(k, directions),
+            directions, **{"0020|0013".replace("|", "_"): str(name)} | tags,
+        )  # fmt: skip
+    return folder
+
+
+def refused(folder, spill, check: str) -> str:
+    with pytest.raises(InputError, match=rf"\[{check}\]") as caught:
+        read_series(folder, spill)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]])
+def test_slices_are_sorted_by_their_place(order, tmp_path) -> None:
+    write_series(tmp_path / "ct", hu(), order)
+    (tmp_path / "ct" / "notes.txt").write_text("no DICOM")
+    scan = read_series(tmp_path / "ct", tmp_path)
+    # DICOM's axes are L, P, S: as radiology shows a slice, lowest first.
+    assert np.array_equal(scan.slices[:], hu().transpose(2, 1, 0))
+    assert scan.slices.dtype == np.int16
+    assert scan.header.shape == SHAPE
+    assert scan.spacing == pytest.approx(SPACING)
+    assert scan.spacing_known
+    expected = np.diag([-0.8, -1.1, 2.5, 1.0])
+    expected[:3, 3] = ORIGIN * (-1, -1, 1)
+    np.testing.assert_allclose(scan.header.affine, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "directions",
+    [
+        ((-1, 0, 0), (0, 1, 0), (0, 0, -1)),  # lies on the belly, feet first
+        ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+        ((0, 1, 0), (0, 0, -1), (-1, 0, 0)),  # sagittal slices
+    ],
+)
+def test_whichever_way_it_was_scanned_the_reader_of_itk_sees_the_same_places(
+    directions, tmp_path
+) -> None:
+    write_series(tmp_path / "ct", hu(), directions=directions)
+    scan = read_series(tmp_path / "ct", tmp_path)
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "ct"))
+    image = sitk.ReadImage(names)
+    for index in ((0, 0, 0), (3, 5, 1), (8, 6, 4)):
+        lps = image.TransformIndexToPhysicalPoint(index)
+        ras = np.array([-lps[0], -lps[1], lps[2], 1])
+        x, y, z = np.rint(np.linalg.inv(scan.affine) @ ras)[:3].astype(int)
+        width, height = scan.shape[:2]
+        assert scan.slices[z][height - 1 - y, width - 1 - x] == image[index]
+
+
+def test_a_missing_slice_is_refused_with_its_place(tmp_path) -> None:
+    write_series(tmp_path / "ct", hu())
+    (tmp_path / "ct" / "002.dcm").unlink()
+    said = refused(tmp_path / "ct", tmp_path, "dicom-gap")
+    assert "5 mm from 001.dcm at 102.5 mm to 003.dcm" in said
+
+
+def test_a_slice_that_comes_twice_is_refused(tmp_path) -> None:
+    write_series(tmp_path / "ct", hu())
+    write_slice(tmp_path / "ct" / "9.dcm", hu()[:, :, 0], position(2))
+    assert "0 mm from" in refused(tmp_path / "ct", tmp_path, "dicom-gap")
+
+
+def test_places_rounded_to_a_tenth_of_a_millimetre_are_accepted(tmp_path) -> None:
+    for k in range(5):
+        place = np.add(ORIGIN, (0, 0, round(0.625 * k, 1)))
+        write_slice(tmp_path / "ct" / f"{k}.dcm", hu()[:, :, k], place)
+    scan = read_series(tmp_path / "ct", tmp_path)
+    assert scan.spacing[2] == pytest.approx(2.5 / 4)
+
+
+def test_a_tilted_gantry_is_refused_with_its_angle(tmp_path) -> None:
+    for k in range(5):
+        shift = (0, k * 2.5 * np.tan(np.radians(10)), 0)
+        write_slice(tmp_path / "ct" / f"{k}.dcm", hu()[:, :, k], position(k) + shift)
+    said = refused(tmp_path / "ct", tmp_path, "dicom-gap")
+    assert "tilted by 10.0 degrees" in said
+
+
+def test_slices_of_two_sizes_or_directions_are_refused(tmp_path) -> None:
+    write_series(tmp_path / "a", hu())
+    write_slice(tmp_path / "a" / "9.dcm", hu()[:-1, :, 0], position(5))
+    assert "9 x 7 and 8 x 7" in refused(tmp_path / "a", tmp_path, "dicom-gap")
+    write_series(tmp_path / "b", hu())
+    scout = ((0, 1, 0), (0, 0, -1), (-1, 0, 0))
+    write_slice(tmp_path / "b" / "9.dcm", hu()[:, :, 0], position(5), scout)
+    refused(tmp_path / "b", tmp_path, "dicom-gap")
+
+
+def test_two_series_and_other_modalities_are_refused(tmp_path) -> None:
+    write_series(tmp_path / "a", hu())
+    other = {"0020_000e": "1.2.3"}
+    write_slice(tmp_path / "a" / "9.dcm", hu()[:, :, 0], position(5), **other)
+    refused(tmp_path / "a", tmp_path, "dicom-series")
+    write_series(tmp_path / "b", hu(), **{"0008_0060": "MR"})
+    refused(tmp_path / "b", tmp_path, "dicom-modality")
+
+
+def test_a_file_cut_in_its_pixels_or_without_a_place_is_refused(tmp_path) -> None:
+    write_series(tmp_path / "a", hu())
+    path = tmp_path / "a" / "003.dcm"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert "003.dcm" in refused(tmp_path / "a", tmp_path, "dicom-unreadable")
+    write_series(tmp_path / "b", hu())
+    path = tmp_path / "b" / "003.dcm"
+    content = path.read_bytes()
+    assert content.count(b"-40\\30\\") == 1
+    path.write_bytes(content.replace(b"-40\\30\\", b"-40\\xy\\"))
+    assert "003.dcm" in refused(tmp_path / "b", tmp_path, "dicom-unreadable")
+
+
+def test_grey_values_that_are_no_hu_are_refused(tmp_path) -> None:
+    write_series(tmp_path / "a", (hu() + 1000).astype(np.int16))
+    refused(tmp_path / "a", tmp_path, "not-hu")
+
+
+def test_without_its_reader_a_series_is_one_line(tmp_path, monkeypatch) -> None:
+    write_series(tmp_path / "a", hu())
+    monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
+    assert "mscf[dicom]" in refused(tmp_path / "a", tmp_path, "dicom-reader")

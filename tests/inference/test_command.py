@@ -1,0 +1,66 @@
+"""The commands as a user types them."""
+
+import subprocess
+import sys
+
+import pytest
+from dark import write_ct
+from typer.testing import CliRunner
+
+from mscf.cli import app
+
+
+def typed(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_predict_says_where_the_mask_is_and_that_it_is_no_medical_device(
+    run, tmp_path
+) -> None:
+    write_ct(tmp_path / "a.nii.gz")
+    result = typed(
+        "predict", tmp_path / "a.nii.gz", tmp_path / "out", "--weights", run,
+        "--device", "cpu", "--least-ml", 0.5,
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert "no medical device" in result.stderr
+    assert result.stdout.startswith("a: 1 lesion predicted, ")
+    assert result.stdout.endswith(f"{tmp_path / 'out' / 'a'}.nii.gz\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "weights", "code", "check"),
+    [
+        ("none.nii", "run", 3, "folder-missing"),
+        ("bad.nii.gz", "run", 3, "gz-mismatch"),
+        ("a.nii.gz", "released", 2, "weights-missing"),
+        ("a.nii.gz", "bad.nii.gz", 4, "checkpoint-format"),
+    ],
+)
+def test_predict_fails_with_one_line_and_an_exit_code(
+    source, weights, code, check, run, tmp_path
+) -> None:
+    write_ct(tmp_path / "a.nii.gz")
+    (tmp_path / "bad.nii.gz").write_bytes(b"nothing of the kind")
+    result = typed(
+        "predict", tmp_path / source, tmp_path / "out", "--weights", tmp_path / weights
+    )
+    assert result.exit_code == code
+    notice, line = result.stderr.splitlines()
+    assert "no medical device" in notice
+    assert line.startswith("error: ")
+    assert line.endswith(f"[{check}]")
+    assert "Traceback" in typed(
+        "predict", tmp_path / source, tmp_path / "out", "--weights", tmp_path / weights,
+        "--verbose",
+    ).stderr  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_help_does_not_wait_for_torch(command) -> None:
+    code = (
+        "import sys; from mscf.cli import app\n"
+        f"app(['{command}', '--help'], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules and 'nibabel' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,63 @@
+import pytest
+
+from mscf.errors import InputError, SettingsError
+from mscf.inference.inputs import find_inputs, find_livers
+
+
+def touched(folder, *names: str):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["b_10.nii", "b_2.nii.gz", "notes.txt", ".b_3.nii"], ["b_2", "b_10"]),
+        (["imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "b.nii"], ["a"]),
+        (["volume-3.nii", "segmentation-3.nii"], ["volume-3"]),
+    ],
+)
+def test_a_folder_holds_its_scans_in_the_order_of_their_numbers(
+    files, expected, tmp_path
+) -> None:
+    assert list(find_inputs(touched(tmp_path, *files))) == expected
+
+
+def test_one_file_is_one_scan(tmp_path) -> None:
+    touched(tmp_path, "a.nii.gz", "b.nii")
+    assert find_inputs(tmp_path / "a.nii.gz") == {"a": tmp_path / "a.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("none", "folder-missing"),
+        ("empty", "folder-missing"),
+        ("notes/a.txt", "input-kind"),
+    ],
+)
+def test_what_is_no_scan_is_one_line(name, check, tmp_path) -> None:
+    touched(tmp_path, "notes/a.txt", "empty/b.txt")
+    with pytest.raises(InputError, match=rf"\[{check}\]"):
+        find_inputs(tmp_path / name)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"\[case-duplicate\]"):
+        find_inputs(touched(tmp_path, "a.nii", "a.nii.gz"))
+
+
+def test_a_liver_is_found_by_its_scans_name(tmp_path) -> None:
+    touched(tmp_path, "one/a.nii.gz", "many/a.nii", "many/b.nii", "many/c.nii")
+    touched(tmp_path, "lits/segmentation-3.nii")
+    one = tmp_path / "one" / "a.nii.gz"
+    assert find_livers(one, ["x"]) == {"x": one}
+    assert set(find_livers(tmp_path / "many", ["a", "c"])) == {"a", "c"}
+    assert set(find_livers(tmp_path / "lits", ["volume-3"])) == {"volume-3"}
+    assert find_livers(None, ["a"]) == {}
+    with pytest.raises(SettingsError, match=r"\[liver\]"):
+        find_livers(one, ["x", "y"])
+    with pytest.raises(InputError, match=r"none of d.*\[liver-missing\]"):
+        find_livers(tmp_path / "many", ["a", "d"])

@@ -1,0 +1,314 @@
+import itertools
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from dark import AFFINE, Dark, DarkMethod, write_ct, write_weights
+from scipy.ndimage import center_of_mass
+
+from mscf import models
+from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.store import prepare
+from mscf.errors import InputError, NumericalError, SettingsError
+from mscf.inference import predict as predict_module
+from mscf.inference.predict import PredictSettings, predict_cases
+from mscf.inference.report import headline
+
+CODES = [
+    "".join(codes)
+    for axes in itertools.permutations(("LR", "PA", "IS"))
+    for codes in itertools.product(*axes)
+]
+
+
+def predict(source, target, weights, **settings) -> list:
+    settings = PredictSettings(**{"device": "cpu"} | settings)
+    return list(predict_cases(source, target, weights, settings))
+
+
+def voxels(path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def turned(path, codes: str, target):
+    image = nib.load(path)
+    start, end = (
+        nib.orientations.axcodes2ornt(c)
+        for c in (nib.orientations.aff2axcodes(image.affine), codes)
+    )
+    turn = nib.orientations.ornt_transform(start, end)
+    nib.save(image.as_reoriented(turn), target)
+    return target
+
+
+def test_the_mask_is_what_the_network_sees_on_the_cts_own_grid(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "ct" / "a.nii.gz")
+    predict(tmp_path / "ct" / "a.nii.gz", tmp_path / "out", run)
+    mask = nib.load(tmp_path / "out" / "a.nii.gz")
+    assert np.array_equal(np.asarray(mask.dataobj), np.where(lesions, 2, 0))
+    source = nib.load(tmp_path / "ct" / "a.nii.gz")
+    assert np.array_equal(mask.affine, source.affine)
+    assert mask.get_data_dtype() == np.uint8
+
+
+def test_all_48_orientations_give_equal_masks(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(predict_module, "write_report", lambda *_: None)  # slow
+    lesions = write_ct(tmp_path / "a.nii.gz")
+    (tmp_path / "ct").mkdir()
+    for codes in CODES:
+        turned(tmp_path / "a.nii.gz", codes, tmp_path / "ct" / f"{codes}.nii.gz")
+    weights = write_weights(tmp_path / "resized.ckpt", image_size=48)
+    predict(tmp_path / "ct", tmp_path / "out", weights)
+    expected = None
+    for codes in CODES:
+        source = nib.load(tmp_path / "ct" / f"{codes}.nii.gz")
+        mask = nib.load(tmp_path / "out" / f"{codes}.nii.gz")
+        assert mask.shape == source.shape
+        assert np.array_equal(mask.affine, source.affine)
+        back = turned(tmp_path / "out" / f"{codes}.nii.gz", "LAS", tmp_path / "b.nii")
+        expected = voxels(back) if expected is None else expected
+        assert np.array_equal(voxels(back), expected)
+    assert (expected[lesions] == 2).mean() > 0.8
+
+
+class Seen(Dark):
+    """Keeps what it is given."""
+
+    inputs: list
+
+    def forward(self, x):
+        self.inputs.append(x[:, :1].clone())
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("shape", [(192, 170, 3), (230, 250, 3), (130, 96, 4)])
+def test_the_network_is_given_the_slices_that_it_is_trained_on(
+    shape, monkeypatch, tmp_path
+) -> None:
+    folder = tmp_path / "cases"
+    lesions = write_ct(folder / "imagesTr" / "a.nii.gz", shape)
+    (folder / "labelsTr").mkdir()
+    labels = nib.Nifti1Image(np.where(lesions, 2, 0).astype(np.uint8), AFFINE)
+    nib.save(labels, folder / "labelsTr" / "a.nii.gz")
+    store = prepare(folder, tmp_path / "store", 192, slices="all", processes=1)
+    trained_on = [SliceDataset(store, [i], (-30, 90))[0][0] for i in store.index["row"]]
+
+    method, network = DarkMethod(), Seen()
+    network.inputs = []
+    monkeypatch.setattr(DarkMethod, "build", lambda self, classes: network)
+    monkeypatch.setattr(models, "METHODS", {"dark": method})
+    weights = write_weights(
+        tmp_path / "a.ckpt", image_size=192, settings={"window": [-30, 90]}
+    )
+    predict(folder, tmp_path / "out", weights, batch_size=2)
+    assert torch.equal(torch.cat(network.inputs), torch.stack(trained_on))
+    assert three_channels(trained_on[0][None]).shape == (1, 3, 192, 192)
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 80])
+def test_resized_or_not_a_lesion_stays_where_it_is(size, run, tmp_path) -> None:
+    truth = np.zeros((48, 38, 5), bool)  # an L, so that a turn would show
+    truth[10:18, 9:27, 1:4] = truth[10:32, 9:16, 1:4] = True
+    hu = np.where(truth, 40, 110).astype(np.int16)
+    hu[-1] = -1000
+    nib.save(nib.Nifti1Image(hu, AFFINE), tmp_path / "a.nii")
+    weights = write_weights(tmp_path / "b.ckpt", image_size=size)
+    predict(tmp_path / "a.nii", tmp_path / "out", weights)
+    within = np.s_[6:40, 6:-6]  # the rim of air looks like a lesion, too
+    mask, truth = (voxels(tmp_path / "out" / "a.nii.gz") == 2)[within], truth[within]
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.9
+    away = np.subtract(center_of_mass(mask), center_of_mass(truth))
+    assert np.abs(away).max() < 0.25
+
+
+def test_the_size_of_a_batch_changes_nothing(run, tmp_path) -> None:
+    write_ct(tmp_path / "a.nii")
+    for size in (1, 4, 100):
+        predict(tmp_path / "a.nii", tmp_path / f"{size}", run, batch_size=size)
+    masks = [(tmp_path / f"{n}" / "a.nii.gz").read_bytes() for n in (1, 4, 100)]
+    assert masks[0] == masks[1] == masks[2]
+
+
+def test_probabilities_are_above_a_half_where_the_mask_was(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "a.nii")
+    predict(tmp_path / "a.nii", tmp_path / "out", run, probabilities=True, least_ml=1e6)
+    chances = voxels(tmp_path / "out" / "probabilities" / "a.nii.gz")
+    assert chances.dtype == np.float32
+    assert np.array_equal(chances > 0.5, lesions)
+    assert not voxels(tmp_path / "out" / "a.nii.gz").any()  # nothing so large
+    weights = write_weights(tmp_path / "b.ckpt", image_size=48)  # vague borders
+    predict(tmp_path / "a.nii", tmp_path / "b", weights, probabilities=True)
+    chances = voxels(tmp_path / "b" / "probabilities" / "a.nii.gz")
+    assert np.array_equal(chances > 0.5, voxels(tmp_path / "b" / "a.nii.gz") == 2)
+
+
+def test_nothing_is_left_outside_the_liver(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "ct" / "a.nii")
+    liver = np.zeros(lesions.shape, np.uint8)
+    liver[:12], liver[:12, :, 4:] = 1, 2
+    nib.save(nib.Nifti1Image(liver, AFFINE), tmp_path / "liver.nii")
+    turned(tmp_path / "liver.nii", "SPR", tmp_path / "turned.nii")
+    predict(
+        tmp_path / "ct" / "a.nii", tmp_path / "out", run, liver=tmp_path / "turned.nii"
+    )
+    mask = voxels(tmp_path / "out" / "a.nii.gz")
+    assert np.array_equal(mask == 2, lesions & (liver > 0))
+
+
+def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "a.nii")
+    predict(tmp_path / "a.nii", tmp_path / "out", run)
+    said = json.loads((tmp_path / "out" / "a.json").read_text())
+    ml = 1.5 * 1.2 * 4.0 / 1000
+    assert "no medical device" in said["notice"]
+    assert said["lesion_count"] == 2
+    assert said["tumour_ml"] == pytest.approx(lesions.sum() * ml, abs=1e-3)
+    assert said["grid"]["shape"] == [32, 24, 9]
+    assert said["grid"]["orientation"] == "LAS"
+    assert said["weights"]["method"] == "dark"
+    first, second = said["lesions"]
+    assert first["volume_ml"] > second["volume_ml"]
+    assert (first["first_slice"], first["last_slice"]) == (1, 5)
+    assert first["diameter_slice"] == 3
+    # Of (x - 10)² + (y - 8)² < 20 three rows have the full nine pixels.
+    assert first["diameter_mm"] == said["largest_diameter_mm"]
+    assert first["diameter_mm"] == pytest.approx(np.hypot(9 * 1.5, 3 * 1.2), abs=0.01)
+    rows = pd.read_csv(tmp_path / "out" / "a.csv")
+    assert rows.to_dict("records") == said["lesions"]
+    cases = pd.read_csv(tmp_path / "out" / "cases.csv")
+    assert cases.loc[0, ["case", "slices", "lesions"]].tolist() == ["a", 9, 2]
+    assert (tmp_path / "out" / "a.png").read_bytes()[:4] == b"\x89PNG"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a.csv", "a.json", "a.nii.gz", "a.png", "cases.csv",
+    ]  # fmt: skip
+
+
+def test_without_a_known_spacing_there_are_no_millimetres(
+    run, tmp_path, capsys
+) -> None:
+    write_ct(tmp_path / "a.nii")
+    image = nib.load(tmp_path / "a.nii")
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nib.save(image, tmp_path / "b.nii")
+    predict(tmp_path / "b.nii", tmp_path / "out", run)
+    said = json.loads((tmp_path / "out" / "b.json").read_text())
+    assert said["lesion_count"] == 2
+    assert said["grid"]["spacing_mm"] is said["tumour_ml"] is None
+    assert said["largest_diameter_mm"] is None
+    assert said["lesions"][0]["diameter_mm"] is None
+    assert "[geometry-unknown]" in said["repairs"][0]
+    assert "[geometry-unknown]" in capsys.readouterr().err
+    with pytest.raises(InputError, match="--least-ml"):
+        predict(tmp_path / "b.nii", tmp_path / "out", run, least_ml=1)
+
+
+def test_a_ct_without_tumour_has_an_empty_mask_and_a_report(run, tmp_path) -> None:
+    write_ct(tmp_path / "a.nii")
+    image = nib.load(tmp_path / "a.nii")
+    brighter = np.where(voxels(tmp_path / "a.nii") > 0, 110, -1000).astype(np.int16)
+    brighter[5, 5, 5] = 120
+    nib.save(nib.Nifti1Image(brighter, image.affine), tmp_path / "b.nii")
+    predict(tmp_path / "b.nii", tmp_path / "out", run)
+    assert not voxels(tmp_path / "out" / "b.nii.gz").any()
+    said = json.loads((tmp_path / "out" / "b.json").read_text())
+    assert (said["lesion_count"], said["tumour_ml"], said["lesions"]) == (0, 0, [])
+    assert len(pd.read_csv(tmp_path / "out" / "b.csv")) == 0
+
+
+def test_a_bad_scan_keeps_none_of_the_others_from_its_mask(run, tmp_path) -> None:
+    for name in ("a", "b", "c"):
+        write_ct(tmp_path / "ct" / f"{name}.nii.gz")
+    bad = tmp_path / "ct" / "b.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"b\.nii\.gz.*\[gz-truncated\]"):
+        predict(tmp_path / "ct", tmp_path / "out", run)
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.nii.gz")) == [
+        "a.nii.gz", "c.nii.gz",
+    ]  # fmt: skip
+    assert pd.read_csv(tmp_path / "out" / "cases.csv")["case"].tolist() == ["a", "c"]
+
+
+def test_an_output_that_is_not_finite_is_no_mask(run, tmp_path, monkeypatch) -> None:
+    write_ct(tmp_path / "a.nii")
+    monkeypatch.setattr(Dark, "forward", lambda self, x: x[:, :1] * float("nan"))
+    with pytest.raises(NumericalError, match=r"case a, slices 0 to 7"):
+        predict(tmp_path / "a.nii", tmp_path / "out", run)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "check"),
+    [
+        ({"batch_size": 0}, "batch-size"),
+        ({"least_ml": -1.0}, "least-ml"),
+        ({"least_ml": float("nan")}, "least-ml"),
+        ({"device": "abacus"}, "device"),
+        ({"device": "cuda:99"}, "device"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_anything_is_written(
+    settings, check, run, tmp_path
+) -> None:
+    write_ct(tmp_path / "a.nii")
+    with pytest.raises(SettingsError, match=rf"\[{check}\]"):
+        predict(tmp_path / "a.nii", tmp_path / "out", run, **settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "=1+1", "-rf;$(touch x)", "<b>&", "a\nb"])
+def test_an_odd_name_stays_a_name(name, run, tmp_path) -> None:
+    write_ct(tmp_path / "ct" / f"{name}.nii")
+    (report,) = predict(tmp_path / "ct", tmp_path / "out", run)
+    assert json.loads((tmp_path / "out" / f"{name}.json").read_text())["case"] == name
+    assert (tmp_path / "out" / f"{name}.png").exists()
+    assert "\n" not in headline(report)
+    cell = pd.read_csv(tmp_path / "out" / "cases.csv").loc[0, "case"]
+    assert cell.lstrip("'") == name
+    assert not cell.startswith(("=", "-"))
+
+
+def test_a_mask_never_takes_the_place_of_its_scan(run, tmp_path) -> None:
+    write_ct(tmp_path / "ct" / "a.nii.gz")
+    before = (tmp_path / "ct" / "a.nii.gz").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "ct")
+    with pytest.raises(SettingsError, match=r"\[out\]"):
+        predict(tmp_path / "ct", tmp_path / "link", run)
+    assert (tmp_path / "ct" / "a.nii.gz").read_bytes() == before
+
+
+def write_as_dicom(path, folder) -> None:
+    """A NIfTI file's voxels in the same places, a file a slice."""
+    sitk = pytest.importorskip("SimpleITK")
+    folder.mkdir()
+    image, writer = sitk.ReadImage(path), sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for k in range(image.GetSize()[2]):
+        flat = image[:, :, k]
+        place = image.TransformIndexToPhysicalPoint((0, 0, k))
+        directions = np.reshape(image.GetDirection(), (3, 3)).T[:2].ravel()
+        flat.SetMetaData("0008|0060", "CT")
+        flat.SetMetaData("0020|000e", "1.2.3")
+        flat.SetMetaData("0010|0010", "Doe^Jane")
+        flat.SetMetaData("0020|0032", "\\".join(map(str, place)))
+        flat.SetMetaData("0020|0037", "\\".join(map(str, directions)))
+        writer.SetFileName(folder / f"{k:03}.dcm")
+        writer.Execute(flat)
+
+
+def test_a_dicom_series_has_the_mask_of_the_same_voxels_in_nifti(run, tmp_path) -> None:
+    write_ct(tmp_path / "a.nii.gz")
+    write_as_dicom(tmp_path / "a.nii.gz", tmp_path / "series")
+    predict(tmp_path / "a.nii.gz", tmp_path / "out", run)
+    predict(tmp_path / "series", tmp_path / "out", run)
+    masks = [
+        nib.as_closest_canonical(nib.load(tmp_path / "out" / f"{name}.nii.gz"))
+        for name in ("a", "series")
+    ]
+    assert np.array_equal(*(np.asarray(mask.dataobj) for mask in masks))
+    np.testing.assert_allclose(masks[0].affine, masks[1].affine, atol=1e-5)
+    for path in (tmp_path / "out").iterdir():
+        assert b"Jane" not in path.read_bytes()
