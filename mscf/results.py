@@ -32,6 +32,7 @@ from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
 from mscf.evaluation.volumes import case_rows
 from mscf.models import build
+from mscf.paths import root
 from mscf.replacing import replacing
 from mscf.training.loop import precision
 from mscf.training.run_folder import read_record
@@ -112,6 +113,23 @@ def keep_run(
         json.dump(record, file, indent=2)
         file.write("\n")
     return folder
+
+
+def open_run(run: Path) -> tuple[nn.Module, SliceDataset]:
+    """The trained network of a finished run, and the slices it was tested on.
+
+    Raises:
+        CheckpointError: the run is not finished, its store has changed or is gone, or
+            its weights are another method's.
+    """
+    record = read_record(run / "run.json")
+    settings = check_finished(run, record)
+    store = open_store(root() / settings.data)
+    check_same(store, record)
+    network = build(settings.method)
+    weights, _ = read_checkpoint(run / "best.ckpt")
+    load_weights(network, weights, run / "best.ckpt")
+    return network, split_slices(settings, store)[1]
 
 
 def read_results(
