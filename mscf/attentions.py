@@ -1,8 +1,9 @@
 """What a network's context blocks look at: any pixel asked, lesions, the channel maps.
 
 Kept of a run as ``attention.npz``, a few slices with their voxels (phantoms only), and
-``lesion_attention.csv``, numbers of every slice with several lesions. Nothing here forms
-the whole map M: rows are computed for the positions that ask, some hundreds at a time.
+``lesion_attention.csv``, numbers of every slice with several lesions. Nothing here
+forms the whole map M: rows are computed for the positions that ask, some hundreds at a
+time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tqdm import tqdm
 
 from mscf.data.case_slices import LIVER
 from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.spreadsheet import as_named
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.lesion_attention import PAIR, lesions_of, pair_rows
 from mscf.models.context import (
@@ -334,9 +336,10 @@ def read_lesion_attention(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, dtype={"case": str, "patient": str})
-        return table.astype(dict.fromkeys(PAIR, float))[list(COLUMNS)]
+        table = table.astype(dict.fromkeys(PAIR, float))[list(COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             path, "must be the lesions' attention kept of a run", error,
             "lesion-attention", "keep the run again: data_scripts/keep_run.py",
         ) from error  # fmt: skip
+    return as_named(table, ("case", "patient"))

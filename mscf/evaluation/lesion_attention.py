@@ -1,10 +1,11 @@
 """Does attention go from lesion to lesion? Against other places of the same liver.
 
-Attention may be local, and a lesion may draw it from everywhere (it is dark): both would
-show as attention between lesions. So each pair of lesions is compared twice, with one of
-the two moved to every place of healthy liver where its shape fits at a like distance
-from the other. A lesion that gets more than its copies is not merely near; one that
-asks it more than healthy liver does from there, not merely conspicuous.
+Attention may be local, and a lesion may draw it from everywhere (it is dark): both
+would show as attention between lesions. So each pair of lesions is compared twice, with
+one of the two moved to every place of healthy liver where its shape fits at a like
+distance from the other. A lesion that gets more than its copies is not merely near; one
+that asks it more than healthy liver does from there, not merely conspicuous. What
+remains is that dark may look at dark: no place of the same grey value is asked.
 
 Arrays in, numbers out: who made the attention does not matter. K lesions, H rows, W
 columns, in pixels of the slice.
@@ -87,7 +88,7 @@ def pair_rows(
 
 
 def list_places(region: Mask, allowed: Mask) -> NDArray[np.int64]:
-    """Every move (rows, columns) ``(n, 2)`` that puts all of a region into ``allowed``."""
+    """Every move (rows, columns) ``(n, 2)`` that keeps a region in ``allowed``."""
     inside = np.argwhere(region)
     first, last = inside.min(axis=0), inside.max(axis=0) + 1
     shape = region[first[0] : last[0], first[1] : last[1]]
