@@ -23,7 +23,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mscf.data.case_slices import LIVER
+from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.data.spreadsheet import as_named
 from mscf.errors import InputError, SettingsError
@@ -35,7 +35,7 @@ from mscf.models.context import (
     channel_affinity,
 )
 from mscf.replacing import replacing
-from mscf.visualisation.attention import position_of
+from mscf.visualisation.attention import position_of, row_entropy
 from mscf.visualisation.feature_maps import skip_features
 
 BONE = 250  # HU; above it there is bone, or contrast as dense
@@ -162,11 +162,10 @@ def lesion_maps(
     the position's other pixels. What pixels outside of the liver give is NaN.
     """
     shape = tuple(x.shape[-2:])
-    covered = F.adaptive_avg_pool2d(torch.from_numpy(lesions).double(), shape)
-    covered = covered.flatten(1).to(x.device)  # (K, N), the part of each position
+    covered = pooled(lesions, shape).flatten(1).to(x.device)  # (K, N)
     asking = covered / covered.sum(dim=1, keepdim=True)
-    liver = torch.from_numpy(labels >= LIVER)[None].double()
-    touched = F.adaptive_avg_pool2d(liver, shape).flatten().nonzero()[:, 0].to(x.device)
+    liver = pooled(labels[None] >= LIVER, shape).flatten()
+    touched = liver.nonzero()[:, 0].to(x.device)
     given = torch.zeros_like(covered)
     got = torch.full_like(covered, torch.nan)
     with torch.no_grad():
@@ -180,6 +179,18 @@ def lesion_maps(
         for values in (given / pixels, got)
     )
     return gives, gets
+
+
+def with_several_lesions(slices: SliceDataset, n: int) -> SliceDataset:
+    """The slices with several lesions, or ``n`` of them spread evenly over all."""
+    rows = slices.index.loc[slices.index["lesions"] > 1, "row"].to_numpy()
+    step = max(1, -(-len(rows) // n))
+    return SliceDataset(slices.store, rows[::step], slices.window)
+
+
+def pooled(masks: NDArray[np.bool_], shape: tuple[int, int]) -> Tensor:
+    """The part of each position of a grid that each mask covers: ``(K, h, w)``."""
+    return F.adaptive_avg_pool2d(torch.from_numpy(masks).double(), shape)
 
 
 # What is kept of a run
@@ -226,6 +237,30 @@ def look(
         {c: (r * r[0].size).astype(np.float16) for c, r in together.items()},
         {c: np.stack([one[c] for one in maps]).astype(np.float16) for c in maps[0]},
     )  # fmt: skip
+
+
+def where_it_goes(seen: Attention) -> pd.DataFrame:
+    """How much of each row of M lies on tumour, liver and the rest, in percent.
+
+    A row for each pixel that asks and scale; beside it what the slice's even share is.
+    ``entropy`` is relative: 0 takes all from one position, 1 from all alike.
+    """
+    table = []
+    for a, (i, name) in enumerate(zip(seen.of, seen.name, strict=True)):
+        labels = seen.labels[i]
+        masks = {"tumour": labels == TUMOUR, "liver": labels == LIVER}
+        masks["rest"] = labels < LIVER
+        for channels, rows in seen.rows.items():
+            weights = rows[a].astype(float) / rows[a].astype(float).sum()
+            parts = pooled(np.stack(list(masks.values())), weights.shape).numpy()
+            on = dict(zip(masks, (100 * parts * weights).sum(axis=(1, 2)), strict=True))
+            table.append({
+                "case": seen.case[i], "slice": seen.slice[i], "asks": name,
+                "channels": channels, **on,
+                **{f"{n}, even": 100 * m.mean() for n, m in masks.items()},
+                "entropy": row_entropy(weights.ravel()) / np.log(weights.size),
+            })  # fmt: skip
+    return pd.DataFrame(table)
 
 
 def with_most_lesions(slices: SliceDataset, n: int = 3) -> SliceDataset:

@@ -7,6 +7,7 @@ from torch import nn
 from mscf import attentions, build
 from mscf.attentions import (
     COLUMNS,
+    Attention,
     attention_from,
     channel_maps,
     innermost,
@@ -16,7 +17,9 @@ from mscf.attentions import (
     look,
     read_attention,
     read_lesion_attention,
+    where_it_goes,
     with_most_lesions,
+    with_several_lesions,
     write_attention,
 )
 from mscf.data.dataset import SliceDataset
@@ -241,6 +244,33 @@ def test_what_is_kept_is_what_was_seen(network, kept) -> None:
         np.testing.assert_allclose(seen.affinity[channels][1], expected, atol=1e-3)
     again = look(network, few, chosen)
     assert np.array_equal(again.rows[32], seen.rows[32])
+
+
+def test_a_row_is_told_by_what_it_lies_on(labels) -> None:
+    rows = np.zeros((1, 6, 10), np.float16)
+    rows[0, 1, 2] = 45  # rows 4 to 7, columns 8 to 11: all tumour
+    rows[0, 0, 0] = 15  # of its 16 pixels 2 are liver
+    seen = Attention(
+        np.array(["one"]), np.array([3]), np.zeros((1, 24, 40), np.int16),
+        labels[None], np.array([0]), np.array(["me"]), np.array([[0, 0]]),
+        {16: rows}, {},
+    )  # fmt: skip
+    (row,) = where_it_goes(seen).to_dict("records")
+    assert row["tumour"] == pytest.approx(75)
+    assert row["liver"] == pytest.approx(25 * 2 / 16)
+    assert row["tumour"] + row["liver"] + row["rest"] == pytest.approx(100)
+    assert row["tumour, even"] == pytest.approx(100 * 55 / 960)
+    two = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert row["entropy"] == pytest.approx(two / np.log(60))
+
+
+def test_slices_with_several_lesions_are_taken_evenly(slices) -> None:
+    slices.index = slices.index.assign(lesions=[1, 2] * (len(slices) // 2))
+    several = with_several_lesions(slices, 100)
+    assert several.index["row"].tolist() == list(range(1, len(slices), 2))
+    few = with_several_lesions(slices, 4)
+    assert few.index["row"].tolist() == list(range(1, len(slices), 6))
+    assert len(with_several_lesions(slices, 1)) == 1
 
 
 def test_voxels_of_a_person_are_not_kept(network, slices, tmp_path) -> None:

@@ -4,13 +4,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from mscf import results as module
+from mscf.checkpoint import read_checkpoint
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.models.context import ContextBlock
-from mscf.results import keep_run, read_beside
+from mscf.results import keep_run, open_run, read_beside
 from mscf.training import start
 from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
@@ -174,6 +176,27 @@ def test_a_run_that_is_not_finished_or_of_other_data_is_refused(run, tmp_path) -
     with pytest.raises(CheckpointError, match="store-other"):
         keep_run(run.folder, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_a_finished_run_is_opened_with_its_weights_and_its_test_slices(run) -> None:
+    network, test = open_run(run.folder)
+    weights, _ = read_checkpoint(run.folder / "best.ckpt")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    assert sorted(test.index["slice"]) == sorted(run.rows["slice"])
+    assert not test.augment
+
+
+def test_a_run_that_cannot_be_looked_at_is_refused(run, monkeypatch) -> None:
+    monkeypatch.setattr(module, "build", lambda *_: nn.Conv2d(1, 1, 1))
+    with pytest.raises(CheckpointError, match="checkpoint-tensors"):
+        open_run(run.folder)
+    path = run.folder / "run.json"
+    path.write_text(path.read_text().replace('"finished"', '"training"'))
+    with pytest.raises(CheckpointError, match="run-unfinished"):
+        open_run(run.folder)
+    with pytest.raises(CheckpointError, match=r"run\.json"):
+        open_run(run.folder / "nowhere")
 
 
 def test_no_voxel_of_a_person_is_in_the_repository() -> None:
