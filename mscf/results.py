@@ -132,6 +132,36 @@ def open_run(run: Path) -> tuple[nn.Module, SliceDataset]:
     return network, split_slices(settings, store)[1]
 
 
+def run_in_words(folder: Path) -> str:
+    """What was trained and how well it does: a finished run or what is kept of it."""
+    record, rows = read_record(folder / "run.json"), read_rows(folder / "per_slice.csv")
+    try:
+        data = Path(record["settings"]["data"]).name
+        words = (
+            f"**{record['settings']['method']}**, after {record['epochs_done']} epochs"
+            f" on {data} ({record['store']['size']} x {record['store']['size']}"
+            f" pixels), weights of epoch {record['best_epoch'] + 1}. Mean Dice"
+            f" {rows['dice'].mean():.2f} on {len(rows)} tumour slices of"
+            f" {rows['patient'].nunique()} test patients; one training, one seed."
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            folder / "run.json", "must be the record of a run", error, "run-record"
+        ) from error
+    if data.startswith("phantoms"):
+        words += " **Synthetic CT: nothing here is about patients.**"
+    return words
+
+
+def nothing_kept(place: str) -> str:
+    """What a page says where it would show a trained network and there is none."""
+    return (
+        f"**No trained network is kept at `{place}`, so nothing is drawn here**: one"
+        " that has learned nothing has nothing to show. Train one, and give the folder"
+        " of the run as `run`."
+    )
+
+
 def read_results(
     place: Path, method: str, one: str = "fold-0/seed-0"
 ) -> dict[str, pd.DataFrame]:

@@ -12,7 +12,7 @@ from mscf.checkpoint import read_checkpoint
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.models.context import ContextBlock
-from mscf.results import keep_run, open_run, read_beside
+from mscf.results import keep_run, open_run, read_beside, run_in_words
 from mscf.training import start
 from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
@@ -197,6 +197,18 @@ def test_a_run_that_cannot_be_looked_at_is_refused(run, monkeypatch) -> None:
         open_run(run.folder)
     with pytest.raises(CheckpointError, match=r"run\.json"):
         open_run(run.folder / "nowhere")
+
+
+def test_a_run_is_told_in_words_from_its_own_tables(run, tmp_path) -> None:
+    kept = keep_run(run.folder, tmp_path / "results", beside=False)
+    for folder in (run.folder, kept):
+        words = run_in_words(folder)
+        assert "after 2 epochs on tiny (192 x 192 pixels)" in words
+        assert f"Dice {run.rows['dice'].mean():.2f} on {len(run.rows)} tumour" in words
+        assert "Synthetic" not in words
+    (kept / "run.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="run-record"):
+        run_in_words(kept)
 
 
 def test_no_voxel_of_a_person_is_in_the_repository() -> None:

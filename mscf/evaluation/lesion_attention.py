@@ -23,6 +23,7 @@ from scipy.signal import correlate
 
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.evaluation.masks import Mask
+from mscf.evaluation.results_table import p_as_text
 from mscf.evaluation.statistics import (
     LEVEL,
     draw_patients,
@@ -161,6 +162,24 @@ def scale_summaries(rows: pd.DataFrame) -> Iterator[dict[str, float]]:
         yield summary
 
 
+def shown(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary as a reader wants it: shares in percent with their intervals."""
+    table = summary[["channels", "patients", "slices", "pairs"]].copy()
+    for name, title in {
+        "lesion_to_lesion": "lesion to lesion",
+        "liver_asked": "lesion to liver",
+        "liver_asking": "liver to lesion",
+    }.items():
+        table[title] = summary[name].map("{:.2g}".format)
+    for rank, title in zip(RANKS, ("places asked", "places asking"), strict=True):
+        ends = (100 * summary[[rank, f"{rank}_low", f"{rank}_high"]]).to_numpy()
+        table[f"above {title}, %"] = [
+            f"{mean:.0f} ({low:.0f} to {high:.0f})" for mean, low, high in ends
+        ]
+        table[f"p, {title}"] = summary[f"{rank}_p"].map(p_as_text)
+    return table.set_index("channels")
+
+
 def in_words(summary: pd.DataFrame) -> str:
     """What each scale's numbers allow to say, as a Markdown list."""
     lines = []
@@ -168,10 +187,10 @@ def in_words(summary: pd.DataFrame) -> str:
         asked = verdict(row.above_liver_asked, row.above_liver_asked_p)
         asking = verdict(row.above_liver_asking, row.above_liver_asking_p)
         lines.append(
-            f"- **{row.channels} channels**: a lesion gets {row.lesion_to_lesion:.2g}"
-            f" times the even share from another one, {asked} its copies in healthy"
-            f" liver ({row.liver_asked:.2g}); it gives that to the other {asking} such"
-            f" liver gives to it ({row.liver_asking:.2g})."
+            f"- **{row.channels} channels**: from a lesion another one gets"
+            f" {row.lesion_to_lesion:.2g} times the even share. That is {asked} other"
+            f" places get from it ({row.liver_asked:.2g}), and {asking} other places"
+            f" give to that one ({row.liver_asking:.2g})."
         )
     return "\n".join(lines) or "No slice has lesions and liver enough for a comparison."
 

@@ -12,6 +12,7 @@ from mscf.evaluation.lesion_attention import (
     moved_sums,
     pair_rows,
     share_below,
+    shown,
     summarise,
 )
 
@@ -160,13 +161,22 @@ def test_slices_are_drawn_and_tested_by_patient() -> None:
     assert np.isnan(alone["above_liver_asked_p"])
 
 
+def test_what_is_shown_are_percents_with_their_interval() -> None:
+    patients = [f"P{i}" for i in range(10)]
+    (row,) = shown(summarise(table([0.75] * 10, patients))).to_dict("records")
+    assert row["above places asked, %"] == "75 (75 to 75)"
+    assert row["above places asking, %"] == "50 (50 to 50)"
+    assert row["p, places asked"] == "0.004"
+    assert row["lesion to lesion"] == "1"
+
+
 def test_words_say_more_or_less_only_where_the_p_does() -> None:
     patients = [f"P{i}" for i in range(10)]
     high, low = table([0.9] * 10, patients), table([0.2] * 10, patients, 128)
     words = in_words(summarise(pd.concat([high, low])))
     first, second = words.splitlines()
     assert "64 channels" in first
-    assert "another one, more than its copies" in first
-    assert "to the other not measurably more or less than such" in first
-    assert "another one, less than its copies" in second
+    assert "That is more than other places get from it" in first
+    assert "and not measurably more or less than other places give" in first
+    assert "That is less than other places get from it" in second
     assert in_words(summarise(high[:0])).startswith("No slice")
