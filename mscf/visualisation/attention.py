@@ -166,7 +166,7 @@ def draw_context(axes: Sequence[Axes], watched: pd.DataFrame) -> Sequence[Axes]:
                 )  # fmt: skip
         ax.set_title(label)
         ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[-1].set_ylim(-0.03, 1.03)
     axes[-1].legend(loc="center right")  # its lines lie at the bottom
     return axes
