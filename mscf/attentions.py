@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
-from mscf.data.spreadsheet import as_named
+from mscf.data.spreadsheet import as_csv, as_named
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.lesion_attention import PAIR, lesions_of, pair_rows
 from mscf.models.context import (
@@ -39,6 +39,7 @@ from mscf.visualisation.attention import position_of, row_entropy
 from mscf.visualisation.feature_maps import skip_features
 
 BONE = 250  # HU; above it there is bone, or contrast as dense
+BRANCHES = ("spatial", "channel")
 AT_A_TIME = 512  # rows of M in memory: 50 MB at 112 x 112 positions, in double
 COLUMNS = ("case", "patient", "slice", "channels", "lesions", "pairs", *PAIR)
 DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
@@ -295,6 +296,31 @@ def innermost(mask: NDArray[np.bool_]) -> Pixel:
     depth = distance_transform_edt(mask)
     row, column = np.unravel_index(depth.argmax(), mask.shape)
     return int(row), int(column)
+
+
+def keep_attention(
+    network: nn.Module, slices: SliceDataset, folder: Path, voxels: bool
+) -> None:
+    """Writes what the book needs into the folder of a kept run.
+
+    ``lesion_attention.csv`` of all slices, with ``voxels`` also ``attention.npz`` of
+    three. Nothing where blocks lack a branch, or there are none.
+
+    Raises:
+        SettingsError: voxels of a person.
+        StorageError: disk full or no permission.
+    """
+    blocks = getattr(network, "contexts", [])
+    if not all(any(getattr(b, name, None) for b in blocks) for name in BRANCHES):
+        return
+    table = lesion_attention(network, slices)
+    with replacing(folder / "lesion_attention.csv") as file:
+        file.write(as_csv(table))
+    if voxels:
+        few = with_most_lesions(slices)
+        rows = few.index["row"]
+        chosen = [landmarks(few.store.images[i], few.store.masks[i]) for i in rows]
+        write_attention(network, few, chosen, folder / "attention.npz")
 
 
 def write_attention(

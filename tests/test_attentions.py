@@ -11,6 +11,7 @@ from mscf.attentions import (
     attention_from,
     channel_maps,
     innermost,
+    keep_attention,
     landmarks,
     lesion_attention,
     lesion_maps,
@@ -276,6 +277,25 @@ def test_slices_with_several_lesions_are_taken_evenly(slices) -> None:
 def test_voxels_of_a_person_are_not_kept(network, slices, tmp_path) -> None:
     with pytest.raises(SettingsError, match=r"phantoms.*\[examples\]"):
         write_attention(network, slices, [], tmp_path / "attention.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_keeps_a_table_and_of_phantoms_a_file(
+    network, slices, tmp_path, monkeypatch
+) -> None:
+    keep_attention(network, slices, tmp_path, voxels=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["lesion_attention.csv"]
+    assert read_lesion_attention(tmp_path / "lesion_attention.csv").empty
+    monkeypatch.setattr(Store, "phantoms", True)
+    keep_attention(network, slices, tmp_path, voxels=True)
+    seen = read_attention(tmp_path / "attention.npz")
+    assert len(seen.case) == 3
+    assert set(seen.name) == {"lesion", "liver"}  # one lesion each, and no bone
+
+
+def test_of_a_network_without_both_contexts_nothing_is_kept(slices, tmp_path) -> None:
+    for network in (nn.Identity(), Small(spatial=False), Small(channel=False)):
+        keep_attention(network, slices, tmp_path, voxels=True)
     assert not list(tmp_path.iterdir())
 
 
