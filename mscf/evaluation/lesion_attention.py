@@ -26,6 +26,7 @@ from mscf.evaluation.masks import Mask
 from mscf.evaluation.results_table import p_as_text
 from mscf.evaluation.statistics import (
     LEVEL,
+    can_decide,
     draw_patients,
     holm,
     interval,
@@ -183,6 +184,12 @@ def shown(summary: pd.DataFrame) -> pd.DataFrame:
 def in_words(summary: pd.DataFrame) -> str:
     """What each scale's numbers allow to say, as a Markdown list."""
     lines = []
+    patients = summary["patients"].max() if len(summary) else 0
+    if patients and not can_decide(patients, len(RANKS) * len(summary)):
+        lines.append(
+            f"- With {patients} patients no p can stay below {LEVEL}: nothing of this"
+            " is decided."
+        )
     for row in summary.itertuples():
         asked = verdict(row.above_liver_asked, row.above_liver_asked_p)
         asking = verdict(row.above_liver_asking, row.above_liver_asking_p)

@@ -183,3 +183,6 @@ def test_words_say_more_or_less_only_where_the_p_does() -> None:
     assert "and not measurably more or less than other places give" in first
     assert "That is less than other places get from it" in second
     assert in_words(summarise(high[:0])).startswith("No slice")
+    few = in_words(summarise(high[:5]))
+    assert few.startswith("- With 5 patients no p can stay below 0.05")
+    assert "not measurably" in few
