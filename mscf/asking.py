@@ -8,6 +8,7 @@ that ask, some hundreds at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,10 @@ def attention_from(
 
 def check_pixel(pixel: Pixel, size: tuple[int, int]) -> None:
     """Refuses what is no pixel of a slice; a negative one would count from the end."""
-    if not all(0 <= place < side for place, side in zip(pixel, size, strict=True)):
+    if not all(
+        isinstance(place, Integral) and 0 <= place < side
+        for place, side in zip(pixel, size, strict=True)
+    ):
         raise SettingsError(
             "pixel", f"must lie in the slice of {size[0]} x {size[1]}", tuple(pixel),
             "pixel", "give row and column, counted from 0",
@@ -209,14 +213,22 @@ def innermost(mask: NDArray[np.bool_]) -> Pixel:
 
 def with_most_lesions(slices: SliceDataset, n: int = 3) -> SliceDataset:
     """Slices of ``n`` patients with most lesions, one of each: by the truth alone."""
-    most = slices.index.sort_values(
+    index = slices.index.assign(lesions=count_lesions(slices))
+    most = index[index["lesions"] > 0].sort_values(
         ["lesions", "stored_tumour_px"], ascending=False, kind="stable"
-    ).drop_duplicates("patient")
-    return SliceDataset(slices.store, most["row"].to_numpy()[:n], slices.window)
+    )
+    rows = most.drop_duplicates("patient")["row"].to_numpy()
+    return SliceDataset(slices.store, rows[:n], slices.window)
 
 
 def with_several_lesions(slices: SliceDataset, n: int) -> SliceDataset:
     """The slices with several lesions, or ``n`` of them spread evenly over all."""
-    rows = slices.index.loc[slices.index["lesions"] > 1, "row"].to_numpy()
+    rows = slices.index["row"].to_numpy()[count_lesions(slices) > 1]
     step = max(1, -(-len(rows) // n))
     return SliceDataset(slices.store, rows[::step], slices.window)
+
+
+def count_lesions(slices: SliceDataset) -> NDArray[np.int64]:
+    """Lesions a slice as the store has it: resizing may have lost some."""
+    masks = (slices.store.masks[row] for row in slices.index["row"])
+    return np.array([len(lesions_of(labels)) for labels in masks], int)

@@ -204,7 +204,9 @@ def read_lesion_attention(path: Path) -> pd.DataFrame:
         InputError: there is none, or it is something else.
     """
     try:
-        table = pd.read_csv(path, dtype={"case": str, "patient": str})
+        table = pd.read_csv(
+            path, dtype={"case": str, "patient": str}, keep_default_na=False
+        )
         table = table.astype(dict.fromkeys(PAIR, float))[list(COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(

@@ -95,7 +95,9 @@ def test_channel_maps_are_those_of_equation_4(network, image) -> None:
         np.testing.assert_allclose(maps[x.shape[1]], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("pixel", [(-1, 0), (0, 40), (24, 0), (1000, 3)])
+@pytest.mark.parametrize(
+    "pixel", [(-1, 0), (0, 40), (24, 0), (1000, 3), (2.5, 3), (3, None)]
+)
 def test_a_pixel_outside_the_slice_is_refused(network, image, pixel) -> None:
     with pytest.raises(
         SettingsError, match=r"must lie in the slice of 24 x 40 .*\[pixel\]"
@@ -200,20 +202,33 @@ def test_a_slice_without_tumour_has_nothing_to_ask(labels) -> None:
         landmarks(np.zeros(labels.shape, np.int16), np.minimum(labels, 1))
 
 
-def test_slices_with_most_lesions_are_of_several_patients(slices) -> None:
-    slices.index = slices.index.assign(lesions=1, stored_tumour_px=10)
-    slices.index.loc[slices.index["row"] == 7, "lesions"] = 5
-    slices.index.loc[slices.index["row"] == 8, "lesions"] = 4
-    few = with_most_lesions(slices, 3)
-    assert few.index["row"].iloc[0] == 7
-    assert 8 not in few.index["row"]  # of the same patient
+@pytest.fixture
+def of_several(slices):
+    """Slices 4 and 5 of one patient with three and two lesions, and 9 with two."""
+    masks = np.array(slices.store.masks)
+    for row, lesions in ((4, 3), (5, 2), (9, 2)):
+        masks[row] = 1
+        for k in range(lesions):
+            masks[row, 20 + 40 * k : 30 + 40 * k, 50:60] = 2
+    object.__setattr__(slices.store, "masks", masks)
+    return slices
+
+
+def test_slices_with_most_lesions_are_of_several_patients(of_several) -> None:
+    few = with_most_lesions(of_several, 3)
+    assert few.index["row"].tolist()[:2] == [4, 9]
     assert few.index["patient"].nunique() == 3
 
 
-def test_slices_with_several_lesions_are_taken_evenly(slices) -> None:
-    slices.index = slices.index.assign(lesions=[1, 2] * (len(slices) // 2))
-    several = with_several_lesions(slices, 100)
-    assert several.index["row"].tolist() == list(range(1, len(slices), 2))
-    few = with_several_lesions(slices, 4)
-    assert few.index["row"].tolist() == list(range(1, len(slices), 6))
-    assert len(with_several_lesions(slices, 1)) == 1
+def test_slices_whose_lesions_were_lost_in_resizing_are_not_taken(slices) -> None:
+    masks = np.minimum(slices.store.masks, 1)
+    masks[7, 40:50, 40:50] = 2
+    object.__setattr__(slices.store, "masks", masks)
+    assert with_most_lesions(slices).index["row"].tolist() == [7]
+    assert len(with_several_lesions(slices, 3)) == 0
+
+
+def test_slices_with_several_lesions_are_taken_evenly(of_several) -> None:
+    assert with_several_lesions(of_several, 9).index["row"].tolist() == [4, 5, 9]
+    assert with_several_lesions(of_several, 2).index["row"].tolist() == [4, 9]
+    assert len(with_several_lesions(of_several, 1)) == 1

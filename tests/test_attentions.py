@@ -136,7 +136,7 @@ def test_a_file_that_is_no_attention_is_named(kept, tmp_path) -> None:
 def test_a_kept_table_reads_back_and_another_is_refused(tmp_path) -> None:
     path = tmp_path / "lesion_attention.csv"
     values = dict.fromkeys(COLUMNS, 1.5) | {
-        "case": "=1", "patient": "007", "slice": 3, "channels": 64, "lesions": 2,
+        "case": "=1", "patient": "NA", "slice": 3, "channels": 64, "lesions": 2,
         "pairs": 2,
     }  # fmt: skip
     table = pd.DataFrame([values])
