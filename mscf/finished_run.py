@@ -11,7 +11,9 @@ from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.data.dataset import SliceDataset
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError
+from mscf.evaluation.tables import read_rows
 from mscf.models import build
+from mscf.paths import root
 from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
 from mscf.training.start import split_slices
@@ -37,18 +39,15 @@ class FinishedRun:
 
 
 def open_run(folder: Path) -> FinishedRun:
-    """Opens a run whose store is where it was.
+    """Opens a run whose store is where it was; relative places are the project's.
 
     Raises:
-        CheckpointError: the run is not finished, or its store has changed.
+        CheckpointError: the run is not finished, or its store has changed or is gone.
     """
     record = read_record(folder / "run.json")
     settings = finished_settings(folder, record)
-    store = open_store(settings.data)
-    if record["store"]["checksum"] != store.checksum:
-        raise CheckpointError(
-            store.folder, "must be the store of the run", "another", "store-other"
-        )
+    store = open_store(root() / settings.data)
+    check_same(store, record)
     training, test = split_slices(settings, store)
     return FinishedRun(folder, record, settings, store, training, test)
 
@@ -72,18 +71,39 @@ def finished_settings(folder: Path, record: dict) -> TrainSettings:
         ) from error
 
 
-def run_in_words(record: dict) -> str:
-    """Which network a page shows, from a run.json: method, data, training, weights."""
-    settings, machine = record["settings"], record["machine"]
-    data = Path(settings["data"]).name
-    weights = "ImageNet's" if record["pretrained"] == "loaded" else "random"
-    said = (
-        f"The network shown: **{settings['method']}**, trained on **{data}**, split by "
-        f"{settings['split']}, fold {settings['fold']}, seed {settings['seed']}, for "
-        f"{record['epochs_done']} epochs in {record['seconds'] / 3600:.1f} hours on "
-        f"{machine['device']} in {settings['precision']}, its encoder from {weights} "
-        "weights."
-    )
+def check_same(store: Store, record: dict) -> None:
+    """Refuses data that are no longer those that the run saw."""
+    if record["store"]["checksum"] != store.checksum:
+        raise CheckpointError(
+            store.folder, "must be the store of the run", "another", "store-other"
+        )
+
+
+def run_in_words(folder: Path) -> str:
+    """What was trained and how well it does: a finished run or what is kept of it."""
+    record, rows = read_record(folder / "run.json"), read_rows(folder / "per_slice.csv")
+    try:
+        data = Path(record["settings"]["data"]).name
+        words = (
+            f"**{record['settings']['method']}**, after {record['epochs_done']} epochs"
+            f" on {data} ({record['store']['size']} x {record['store']['size']}"
+            f" pixels), weights of epoch {record['best_epoch'] + 1}. Mean Dice"
+            f" {rows['dice'].mean():.2f} on {len(rows)} tumour slices of"
+            f" {rows['patient'].nunique()} test patients; one training, one seed."
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            folder / "run.json", "must be the record of a run", error, "run-record"
+        ) from error
     if data.startswith("phantoms"):
-        said += " **Synthetic CT: nothing here is about patients.**"
-    return said
+        words += " **Synthetic CT: nothing here is about patients.**"
+    return words
+
+
+def nothing_kept(place: str) -> str:
+    """What a page says where it would show a trained network and there is none."""
+    return (
+        f"**No trained network is kept at `{place}`, so nothing is drawn here**: one"
+        " that has learned nothing has nothing to show. Train one, and give the folder"
+        " of the run as `run`."
+    )

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from mscf.attentions import keep_attention
 from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
@@ -92,10 +93,14 @@ def keep_run(
     for name in ("history.csv", "timing.csv", "context.csv"):
         if (run / name).exists():
             shutil.copy(run / name, folder / name)
+    if beside:
+        start = starting_network(settings, training)
+        keep_attention(start, test, place / (method + UNTRAINED) / one, voxels=False)
     network = opened.network()
     for name, table in looked_at_again(network, test, settings).items():
         with replacing(folder / f"{name}.csv") as file:
             file.write(as_csv(table))
+    keep_attention(network, test, folder, voxels=examples > 0)
     if examples:
         write_examples(network, test, examples, folder)
     with replacing(folder / "run.json") as file:  # last: where it is, all is

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-pytest_plugins = ["claims"]
+pytest_plugins = ["claims", "small_finished"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,7 +2,6 @@ import shutil
 
 import numpy as np
 import pytest
-from test_results import run  # noqa: F401 (a fixture)
 
 from mscf.drawings import fresh_drawings, kept_drawings
 from mscf.errors import InputError
@@ -64,7 +63,7 @@ def test_without_any_run_there_is_one_line(tmp_path) -> None:
 
 
 def test_a_run_draws_the_slices_chosen_from_all_that_it_was_tested_on(
-    run,  # noqa: F811
+    run,
     tmp_path,
 ) -> None:
     for method in ("unet", "mscf"):

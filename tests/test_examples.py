@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_results import run  # noqa: F401 (a fixture)
 
 from mscf.errors import CheckpointError, InputError
 from mscf.examples import (
@@ -11,7 +10,7 @@ from mscf.examples import (
     pair_of_maps,
     read_examples,
 )
-from mscf.finished_run import open_run, run_in_words
+from mscf.finished_run import open_run
 
 
 def test_examples_are_chosen_by_the_truth_one_a_patient() -> None:
@@ -39,7 +38,7 @@ def test_maps_are_those_that_changed_and_those_in_which_tumour_stands_out() -> N
     np.testing.assert_array_equal(kept["after"][3], after[8].astype(np.float16))
 
 
-def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:  # noqa: F811
+def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:
     opened = open_run(run.folder)
     assert not opened.network().training
     kept, apart = examples_of_run(run.folder, 2)
@@ -52,7 +51,7 @@ def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:  # noqa
         np.testing.assert_allclose(kept["probability"][i] / 255, probability, atol=3e-3)
 
 
-def test_a_run_without_its_weights_is_refused(run) -> None:  # noqa: F811
+def test_a_run_without_its_weights_is_refused(run) -> None:
     (run.folder / "best.ckpt").unlink()
     with pytest.raises(CheckpointError, match=r"best\.ckpt"):
         examples_of_run(run.folder, 1)
@@ -72,21 +71,3 @@ def test_examples_that_lack_what_a_picture_needs_are_refused(tmp_path) -> None:
     assert read_examples(tmp_path).keys() == {"probability"}
     with pytest.raises(InputError, match=r"must hold liver .found: probability"):
         read_examples(tmp_path, needed="liver")
-
-
-def test_the_words_about_a_run_are_those_of_its_record() -> None:
-    record = {
-        "settings": {
-            "method": "mscf", "data": "x/phantoms-192", "split": "patient", "fold": 1,
-            "seed": 2, "precision": "bf16",
-        },
-        "machine": {"device": "cpu"}, "epochs_done": 6, "seconds": 5400,
-        "pretrained": "not loaded",
-    }  # fmt: skip
-    said = run_in_words(record)
-    assert "**phantoms-192**, split by patient, fold 1, seed 2, for 6 epochs" in said
-    assert "in 1.5 hours on cpu in bf16, its encoder from random weights" in said
-    assert "Synthetic CT" in said
-    record["settings"]["data"], record["pretrained"] = "lits-448", "loaded"
-    assert "ImageNet's" in run_in_words(record)
-    assert "Synthetic" not in run_in_words(record)

@@ -4,46 +4,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from torch import nn
 
-from mscf import finished_run
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
-from mscf.models.context import ContextBlock
 from mscf.results import keep_run, read_beside
-from mscf.training import start
-from mscf.training.loop import train
-from mscf.training.settings import TrainSettings
 
 ROOT = Path(__file__).parents[1]
-
-
-class SmallNetwork(nn.Module):
-    """One context block between two convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(3, 16, 3, stride=8, padding=1)
-        self.contexts = nn.ModuleList([ContextBlock(16)])
-        self.up = nn.ConvTranspose2d(16, 1, 8, stride=8)
-        self.last = nn.Conv2d(1, 1, 1)
-
-    def forward(self, x):
-        return self.last(self.up(self.contexts[0](self.down(x))))
-
-    def heads(self):
-        return [self.last]
-
-
-@pytest.fixture
-def run(tiny_store, tmp_path, monkeypatch):
-    for place in (start, finished_run):
-        monkeypatch.setattr(place, "build", lambda *_, **__: SmallNetwork())
-    settings = TrainSettings(
-        data=tiny_store, out=tmp_path / "run", epochs=2, pretrained=False, gpus=0,
-        log_odds_bias=True,
-    )  # fmt: skip
-    return train(settings)
 
 
 def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(

@@ -18,6 +18,7 @@ from mscf.visualisation.style import (
     LIVER_WINDOW,
     MAIN,
     MISS,
+    PALE,
     SECOND,
     THIRD,
 )
@@ -26,6 +27,11 @@ WATCHED = {
     "alpha": "alpha, spatial",
     "beta": "beta, channel",
     "entropy": "entropy of Eq. 4, relative",
+}
+
+COMPARED = {  # name, colour, and where beside the scale's line
+    "above_liver_asked": ("another place asked", MAIN, -0.17),
+    "above_liver_asking": ("another place asks", SECOND, 0.17),
 }
 
 MAP_COLOURS = "plasma"
@@ -93,6 +99,32 @@ def draw_affinity(ax: Axes, affinity: NDArray[np.floating]) -> AxesImage:
     return picture
 
 
+def draw_against_chance(ax: Axes, slices: pd.DataFrame, summary: pd.DataFrame) -> Axes:
+    """Above how many other places pairs of lesions are, by scale; dashed: by chance.
+
+    A point a patient, the mean over slices and its interval. ``slices`` and ``summary``
+    have the columns of ``lesion_attention.csv`` and of its summary.
+    """
+    ax.axvline(50, color=PALE, linestyle="--", linewidth=1)
+    for kind, (name, colour, step) in COMPARED.items():
+        of_patient = 100 * slices.groupby(["channels", "patient"])[kind].mean()
+        for line, row in enumerate(summary.to_dict("records")):
+            y = line + step
+            points = of_patient.loc[row["channels"]]
+            ax.plot(points, [y] * len(points), "o", color=PALE, markersize=4, alpha=0.6)
+            low, mean, high = (
+                100 * row[f"{kind}{end}"] for end in ("_low", "", "_high")
+            )
+            ax.plot([low, high], [y, y], color=colour, linewidth=2)
+            label = None if line else name
+            ax.plot(mean, y, "D", color=colour, markersize=7, label=label)
+    ax.set_yticks(range(len(summary)), [f"{c} channels" for c in summary["channels"]])
+    ax.set_ylim(len(summary) - 0.5, -0.5)
+    ax.set_xlim(-2, 102)
+    ax.set_xlabel("above how many other places of the liver, %")
+    return ax
+
+
 def row_entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Entropy in nats of each row of a map: 0 chooses one, log N chooses nothing."""
     weights = np.asarray(weights, np.float64)
@@ -134,7 +166,7 @@ def draw_context(axes: Sequence[Axes], watched: pd.DataFrame) -> Sequence[Axes]:
                 )  # fmt: skip
         ax.set_title(label)
         ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[-1].set_ylim(-0.03, 1.03)
     axes[-1].legend(loc="center right")  # its lines lie at the bottom
     return axes

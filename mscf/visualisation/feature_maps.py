@@ -21,7 +21,7 @@ def skip_features(
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Input and output ``(C, H, W)`` of every context block for the first image.
 
-    The model works in evaluation mode and has its own mode back afterwards.
+    The model works in evaluation mode; afterwards each module has its own mode back.
     """
     seen: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
@@ -31,13 +31,14 @@ def skip_features(
     hooks = [
         block.register_forward_hook(look) for block in getattr(model, "contexts", [])
     ]
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     try:
         model.eval()
         with torch.no_grad():
             model(images)
     finally:
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
         for hook in hooks:
             hook.remove()
     return seen

@@ -22,7 +22,8 @@ from mscf.evaluation.results_table import cost_table, results_table
 from mscf.evaluation.runs import Runs, read_runs
 from mscf.evaluation.statements import notes, where_from
 from mscf.evaluation.tables import TYPES, identify, read_rows, write_rows
-from mscf.results import check_finished, check_same, read_context
+from mscf.finished_run import check_same, finished_settings
+from mscf.results import read_context
 from mscf.training.history import HISTORY, GrowingTable
 from mscf.training.run_folder import read_record
 
@@ -203,7 +204,7 @@ def test_a_damaged_record_is_not_taken_for_a_finished_run(
             raise MscfError(path, "must be JSON", "none", "run-record") from None
         if not isinstance(content, dict):  # as read_record promises
             raise MscfError(path, "must be an object", "none", "run-record")
-        settings = check_finished(path.parent, content)
+        settings = finished_settings(path.parent, content)
         check_same(opened, content)
         return settings
 

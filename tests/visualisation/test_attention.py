@@ -1,10 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from mscf.visualisation.attention import (
     affinity_facts,
     centre_of,
     draw_affinity,
+    draw_against_chance,
     draw_attention,
     position_of,
     row_entropy,
@@ -53,3 +55,28 @@ def test_facts_of_a_map_in_which_all_choose_one() -> None:
     assert facts["channels chosen by any row"] == 1
     assert facts["largest column sum"] == 3
     assert facts["mean row entropy (nats)"] == 0
+
+
+def test_patients_means_and_intervals_stand_beside_what_chance_gives(ax) -> None:
+    slices = pd.DataFrame({
+        "channels": [64, 64, 64, 128], "patient": ["A", "A", "B", "A"],
+        "above_liver_asked": [0.8, 0.6, 0.9, 0.1],
+        "above_liver_asking": [0.5, 0.5, 0.4, 0.3],
+    })  # fmt: skip
+    summary = pd.DataFrame([
+        {"channels": c} | {
+            f"{kind}{end}": value
+            for kind in ("above_liver_asked", "above_liver_asking")
+            for end, value in (("", m), ("_low", m - 0.1), ("_high", m + 0.1))
+        }
+        for c, m in ((64, 0.75), (128, 0.2))
+    ])  # fmt: skip
+    draw_against_chance(ax, slices, summary)
+    chance, points, spread, mean, *_ = ax.lines
+    assert chance.get_xdata() == [50, 50]
+    np.testing.assert_allclose(points.get_xdata(), [70, 90])  # a point a patient
+    np.testing.assert_allclose(spread.get_xdata(), [65, 85])
+    np.testing.assert_allclose(mean.get_xdata(), [75])
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names == ["64 channels", "128 channels"]
+    assert len(ax.get_legend_handles_labels()[1]) == 2

@@ -1,0 +1,216 @@
+"""What is kept of a network's attention, and read again by the book's pages.
+
+``lesion_attention.csv``: numbers of every slice with several lesions.
+``attention.npz``: a few slices with their voxels, so of phantoms only.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import nn
+
+from mscf.asking import (
+    COLUMNS,
+    Pixel,
+    attention_from,
+    channel_maps,
+    landmarks,
+    lesion_attention,
+    pooled,
+    with_most_lesions,
+)
+from mscf.data.case_slices import LIVER, TUMOUR
+from mscf.data.dataset import SliceDataset
+from mscf.data.spreadsheet import as_csv, as_named
+from mscf.errors import InputError, SettingsError
+from mscf.evaluation.lesion_attention import PAIR
+from mscf.replacing import replacing
+from mscf.visualisation.attention import row_entropy
+
+BRANCHES = ("spatial", "channel")
+DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What one network looks at on a few slices: S of them, A pixels that ask."""
+
+    case: NDArray[np.str_]  # (S,)
+    slice: NDArray[np.int64]  # (S,)
+    hu: NDArray[np.int16]  # (S, H, W)
+    labels: NDArray[np.uint8]  # (S, H, W)
+    of: NDArray[np.int64]  # (A,), which of the slices
+    name: NDArray[np.str_]  # (A,), what asks
+    pixel: NDArray[np.int64]  # (A, 2), row and column
+    rows: dict[int, NDArray[np.float16]]  # channels: (A, h, w), times the even share
+    affinity: dict[int, NDArray[np.float16]]  # channels: (S, C, C), Eq. 4
+
+
+def look(
+    network: nn.Module, slices: SliceDataset, chosen: Sequence[Mapping[str, Pixel]]
+) -> Attention:
+    """What pixels of each slice look at, and its channel maps.
+
+    ``chosen``: for each slice names and pixels that ask, such as `landmarks` gives.
+
+    Raises:
+        SettingsError: a pixel outside its slice; a network without these contexts.
+    """
+    images = [slices[i][0] for i in range(len(slices))]
+    looks = [
+        attention_from(network, image, list(pixels.values()))
+        for image, pixels in zip(images, chosen, strict=True)
+    ]
+    maps = [channel_maps(network, image) for image in images]
+    asked = [(i, n, p) for i, pixels in enumerate(chosen) for n, p in pixels.items()]
+    of, name, pixel = (np.array(column) for column in zip(*asked, strict=True))
+    rows = slices.index["row"].to_numpy()
+    together = {c: np.concatenate([one[c] for one in looks]) for c in looks[0]}
+    return Attention(
+        slices.index["case"].to_numpy(str), slices.index["slice"].to_numpy(),
+        slices.store.images[rows], slices.store.masks[rows], of, name, pixel,
+        {c: (r * r[0].size).astype(np.float16) for c, r in together.items()},
+        {c: np.stack([one[c] for one in maps]).astype(np.float16) for c in maps[0]},
+    )  # fmt: skip
+
+
+def where_it_goes(seen: Attention) -> pd.DataFrame:
+    """How much of each row of M lies on tumour, liver and the rest, in percent.
+
+    A row for each pixel that asks and scale; beside it what the slice's even share is.
+    ``entropy`` is relative: 0 takes all from one position, 1 from all alike.
+    """
+    table = []
+    for a, (i, name) in enumerate(zip(seen.of, seen.name, strict=True)):
+        labels = seen.labels[i]
+        masks = {"tumour": labels == TUMOUR, "liver": labels == LIVER}
+        masks["rest"] = labels < LIVER
+        for channels, rows in seen.rows.items():
+            weights = rows[a].astype(float) / rows[a].astype(float).sum()
+            parts = pooled(np.stack(list(masks.values())), weights.shape).numpy()
+            on = dict(zip(masks, (100 * parts * weights).sum(axis=(1, 2)), strict=True))
+            table.append({
+                "case": seen.case[i], "slice": seen.slice[i], "asks": name,
+                "channels": channels, **on,
+                **{f"{n}, even": 100 * m.mean() for n, m in masks.items()},
+                "entropy": row_entropy(weights.ravel()) / np.log(weights.size),
+            })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def keep_attention(
+    network: nn.Module, slices: SliceDataset, folder: Path, voxels: bool
+) -> None:
+    """Writes what the book needs into the folder of a kept run.
+
+    ``lesion_attention.csv`` of all slices, with ``voxels`` also ``attention.npz`` of
+    three. Nothing where blocks lack a branch, or there are none.
+
+    Raises:
+        SettingsError: voxels of a person.
+        StorageError: disk full or no permission.
+    """
+    blocks = getattr(network, "contexts", [])
+    if not all(any(getattr(b, name, None) for b in blocks) for name in BRANCHES):
+        return
+    table = lesion_attention(network, slices)
+    with replacing(folder / "lesion_attention.csv") as file:
+        file.write(as_csv(table))
+    if voxels:
+        few = with_most_lesions(slices)
+        rows = few.index["row"]
+        chosen = [landmarks(few.store.images[i], few.store.masks[i]) for i in rows]
+        write_attention(network, few, chosen, folder / "attention.npz")
+
+
+def write_attention(
+    network: nn.Module,
+    slices: SliceDataset,
+    chosen: Sequence[Mapping[str, Pixel]],
+    path: Path,
+) -> None:
+    """Keeps what `look` sees; for slices of phantoms only, their voxels are in it.
+
+    Raises:
+        SettingsError: slices of a person; and as `look`.
+        StorageError: disk full or no permission; an older file is untouched.
+    """
+    if not slices.store.phantoms:
+        raise SettingsError(
+            "slices", "must be of phantoms: their voxels are kept", slices.store.folder,
+            "examples", "keep lesion_attention.csv alone",
+        )  # fmt: skip
+    seen = look(network, slices, chosen)
+    plain = ("case", "slice", "hu", "labels", "of", "name", "pixel")
+    arrays = {name: getattr(seen, name) for name in plain}
+    for kind in ("rows", "affinity"):
+        arrays |= {f"{kind}{c}": values for c, values in getattr(seen, kind).items()}
+    with replacing(path, text=False) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_attention(path: Path) -> Attention:
+    """What `write_attention` kept.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        scales = {kind: take_scales(arrays, kind) for kind in ("rows", "affinity")}
+        seen = Attention(**arrays, **scales)
+        check_parts(seen)
+    except (*DAMAGED, TypeError) as error:
+        raise InputError(
+            path, "must be the attention kept of a run", error, "attention-file",
+            "keep the run again: data_scripts/keep_run.py",
+        ) from error  # fmt: skip
+    return seen
+
+
+def take_scales(arrays: dict[str, NDArray], kind: str) -> dict[int, NDArray]:
+    """Takes ``<kind><channels>`` out of a file's arrays, fewest channels first."""
+    names = [name for name in arrays if name.startswith(kind)]
+    found = {int(name.removeprefix(kind)): arrays.pop(name) for name in names}
+    return dict(sorted(found.items()))
+
+
+def check_parts(seen: Attention) -> None:
+    """Raises ValueError where the arrays of a file do not fit each other."""
+    n_slices, n_asking = len(seen.case), len(seen.name)
+    of_slices = [seen.slice, seen.hu, seen.labels, *seen.affinity.values()]
+    of_asking = [seen.of, seen.pixel, *seen.rows.values()]
+    if {len(a) for a in of_slices} != {n_slices} or seen.hu.shape != seen.labels.shape:
+        raise ValueError("slices that do not fit")
+    if {len(a) for a in of_asking} != {n_asking} or not (seen.of < n_slices).all():
+        raise ValueError("rows that do not fit")
+    if not all(np.isfinite(rows).all() for rows in seen.rows.values()):
+        raise ValueError("rows that are not finite")
+
+
+def read_lesion_attention(path: Path) -> pd.DataFrame:
+    """A kept ``lesion_attention.csv``.
+
+    Raises:
+        InputError: there is none, or it is something else.
+    """
+    try:
+        table = pd.read_csv(
+            path, dtype={"case": str, "patient": str}, keep_default_na=False
+        )
+        table = table.astype(dict.fromkeys(PAIR, float))[list(COLUMNS)]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            path, "must be the lesions' attention kept of a run", error,
+            "lesion-attention", "keep the run again: data_scripts/keep_run.py",
+        ) from error  # fmt: skip
+    return as_named(table, ("case", "patient"))
