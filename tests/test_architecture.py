@@ -23,7 +23,8 @@ MAY_IMPORT = {
         "mscf.training",
     },
     "visualisation": {
-        "numpy", "pandas", "matplotlib", "seaborn", "torch", "mscf.visualisation",
+        "numpy", "pandas", "matplotlib", "seaborn", "torch", "captum",
+        "mscf.visualisation",
     },
     "checkpoint.py": {"torch", "safetensors"},
 }  # fmt: skip
