@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -60,10 +61,10 @@ def curves(kept: Kept, way: str) -> dict[str, NDArray]:
 def in_words(kept: Kept) -> str:
     """What the checks say of each method's maps, as sentences."""
     n = len(kept["hu"])
-    untrained = correlation_table(kept).iloc[:, -1].abs()
-    same = untrained.index[untrained > SAME]
-    better = area_table(kept).filter(like="better").min(axis=1)[untrained.index]
-    always = better.index[better == n]
+    names = correlation_table(kept).index
+    same = names[np.abs(kept["correlation"][:, -1]).mean(axis=0) > SAME]
+    better = area_table(kept).filter(like="better").min(axis=1)[names]
+    always = names[better == n]
     return (
         f"In {n} slice{'s' if n > 1 else ''}: with all weights untrained the rank "
         f"correlation stays beyond {SAME:g} either way for {listed(same)}; such a map "

@@ -8,6 +8,7 @@ of its test patient: chosen by the truth alone.
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from zipfile import BadZipFile
@@ -90,7 +91,7 @@ def read_attributions(path: Path) -> Kept:
         raise InputError(
             path, "must be there", "no finished run yet", "attribution-missing", todo
         ) from error
-    except (OSError, ValueError, TypeError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, BadZipFile, zlib.error) as error:
         raise InputError(
             path, "must hold attributions", error, "attribution-file", todo
         ) from error
