@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from mscf.attributions import REFERENCES, Kept
 from mscf.visualisation.attribution import area
 
-SAME = 0.5  # rank correlation from which on two maps are called alike
+ALIKE = 0.5  # rank correlation above which two maps are called alike
+BETTER = "slices better than random"
 
 
 def titles(kept: Kept) -> dict[str, str]:
@@ -22,26 +23,31 @@ def titles(kept: Kept) -> dict[str, str]:
     return names | REFERENCES
 
 
-def correlation_table(kept: Kept) -> pd.DataFrame:
-    """Mean rank correlation, a row a method, a column a part that is untrained too."""
+def correlation_table(kept: Kept, signs: bool = True) -> pd.DataFrame:
+    """Mean rank correlation, a row a method, a column a part that is untrained too.
+
+    Without ``signs`` that of the maps' absolute values.
+    """
     first, *others = kept["stages"]
     columns = [first, *(f"+ {name}" for name in others)]
     names = [titles(kept)[name] for name in kept["maps"]]
-    return pd.DataFrame(kept["correlation"].mean(axis=0).T, names, columns)
+    values = kept["correlation" if signs else "correlation_of_sizes"]
+    return pd.DataFrame(values.mean(axis=0).T, names, columns)
 
 
 def area_table(kept: Kept) -> pd.DataFrame:
-    """Mean areas under the curves, a row an order, and how often each beat random."""
-    areas = {way: area(kept[way]) for way in ("deletion", "insertion")}  # (n, orders)
+    """A row an order: mean areas under its curves, and in how many slices they win.
+
+    A slice is won by a smaller area of deletion, or a larger one of insertion, than
+    that of its random orders.
+    """
     random = list(kept["orders"]).index("random")
-    better = {
-        "deletion": areas["deletion"] < areas["deletion"][:, [random]],
-        "insertion": areas["insertion"] > areas["insertion"][:, [random]],
-    }
     table = {}
-    for way in areas:
-        table[f"{way}, area"] = areas[way].mean(axis=0)
-        table[f"{way}, slices better than random"] = better[way].sum(axis=0)
+    for way, sign in (("deletion", -1), ("insertion", 1)):
+        areas = area(kept[way])  # (n, orders)
+        won = sign * (areas - areas[:, [random]]) > 0
+        table[way, "area"] = areas.mean(axis=0)
+        table[way, BETTER] = won.sum(axis=0)
     names = [titles(kept)[name] for name in kept["orders"]]
     return pd.DataFrame(table, names)
 
@@ -62,17 +68,20 @@ def in_words(kept: Kept) -> str:
     """What the checks say of each method's maps, as sentences."""
     n = len(kept["hu"])
     names = correlation_table(kept).index
-    same = names[np.abs(kept["correlation"][:, -1]).mean(axis=0) > SAME]
-    better = area_table(kept).filter(like="better").min(axis=1)[names]
-    always = names[better == n]
+    alike, alike_in_size = (
+        names[np.abs(kept[name][:, -1]).mean(axis=0) > ALIKE]
+        for name in ("correlation", "correlation_of_sizes")
+    )
+    won = area_table(kept).xs(BETTER, axis=1, level=1).min(axis=1)[names]
     return (
-        f"In {n} slice{'s' if n > 1 else ''}: with all weights untrained the rank "
-        f"correlation stays beyond {SAME:g} either way for {listed(same)}; such a map "
-        f"says more of the slice than of what was learned. Deletion and insertion both "
-        f"do better than random in every slice for {listed(always)}."
+        f"In {n} slice{'s' if n > 1 else ''}, with all weights untrained: the rank "
+        f"correlation, whatever its sign, is above {ALIKE:g} for {listed(alike)}; that "
+        f"of the sizes alone for {listed(alike_in_size)}. Such maps, or sizes, say "
+        "more of the slice and the region than of what was learned. Better than random "
+        f"in every slice, in deletion and insertion: {listed(names[won == n])}."
     )
 
 
 def listed(names: pd.Index) -> str:
     """Their names, or that there is none."""
-    return "; ".join(names) or "no method"
+    return "; ".join(names) or "none"

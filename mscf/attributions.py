@@ -150,8 +150,9 @@ def attributions(
     ``maps`` names the methods. Each has an array of that name ``(n, h, w)``, each slice
     in multiples of its largest absolute value, and ``untrained_<name>`` of the network
     without training. ``correlation`` ``(n, stages, maps)`` is Spearman's of a map with
-    that of the network whose parts down to this of ``stages`` are untrained, and
-    ``block`` ``(n, blocks)`` that of Grad-CAM before and after a context block.
+    that of the network whose parts down to this of ``stages`` are untrained,
+    ``correlation_of_sizes`` that of their absolute values, and ``block`` ``(n,
+    blocks)`` that of Grad-CAM before and after a context block.
     ``deletion`` and ``insertion`` ``(n, orders, shares)`` are tumour probabilities;
     ``missed`` is what integrated gradients do not add up to.
 
@@ -189,10 +190,12 @@ def of_slice(
     image, region, baseline = explained(slices, i)
     maps, missed = all_maps(network, image, region, baseline)
     progress.update()
-    correlation = []
+    correlation, of_sizes = [], []
     for _, mixed in cascade(network, untrained):
         others, _ = all_maps(mixed, image, region, baseline)
-        correlation.append([rank_correlation(maps[k], others[k]) for k in maps])
+        both = [(maps[name], others[name]) for name in maps]
+        correlation.append([rank_correlation(*pair) for pair in both])
+        of_sizes.append([rank_correlation(*np.abs(pair)) for pair in both])
         progress.update()
     curves = []  # (2, shares) an order
     for orders in cell_orders(maps, region, seed=i).values():
@@ -214,6 +217,7 @@ def of_slice(
         **{name: small(values) for name, values in maps.items()},
         **{f"untrained_{name}": small(values) for name, values in others.items()},
         "correlation": np.array(correlation),
+        "correlation_of_sizes": np.array(of_sizes),
         "block": np.array(list(before_and_after(maps))),
         "deletion": deletion,
         "insertion": insertion,

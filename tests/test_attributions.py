@@ -8,6 +8,7 @@ from torch import nn
 
 from mscf import attributions as module
 from mscf.attribution_tables import (
+    BETTER,
     area_table,
     correlation_table,
     curves,
@@ -115,6 +116,7 @@ def test_the_checks_have_a_number_for_every_stage_and_order(kept) -> None:
     assert kept["stages"].tolist() == ["up", "contexts", "down"]
     assert kept["orders"].tolist() == [*MAPS, "region", "random"]
     assert kept["correlation"].shape == (1, 3, 4)
+    assert kept["correlation_of_sizes"].shape == (1, 3, 4)
     assert (np.abs(kept["correlation"]) <= 1).all()
     assert kept["deletion"].shape == kept["insertion"].shape == (1, 6, len(SHARES))
     assert kept["block"].shape == (1, 1)
@@ -226,6 +228,7 @@ def made_up() -> dict:
         "gradients": np.zeros((2, 2, 2)),
         "stages": np.array(["decoder", "encoder"]),
         "correlation": np.array([[[0.6, 1], [0.1, -0.8]], [[0.2, 1], [0.3, -0.6]]]),
+        "correlation_of_sizes": np.array([[[0.7, 0.1]] * 2] * 2),
         "orders": np.array(["after0", "gradients", "region", "random"]),
         "deletion": np.stack([[falls] * 2, 1 - straight / 2, *[1 - straight] * 2], 1),
         "insertion": np.stack([[rises] * 2, *[straight] * 3], axis=1),
@@ -238,10 +241,14 @@ def test_tables_are_means_over_slices_by_name() -> None:
     table = correlation_table(kept)
     assert table.columns.tolist() == ["decoder", "+ encoder"]
     assert table.loc["Grad-CAM after, 3 x 5"].tolist() == pytest.approx([0.4, 0.2])
+    sizes = correlation_table(kept, signs=False)
+    assert sizes.loc["Grad-CAM after, 3 x 5"].tolist() == pytest.approx([0.7, 0.7])
     areas = area_table(kept)
-    assert areas.loc["random", "deletion, area"] == pytest.approx(0.5)
-    assert areas.loc["integrated gradients", "deletion, area"] == pytest.approx(0.75)
-    better = areas.filter(like="better")
+    assert areas.loc["random", ("deletion", "area")] == pytest.approx(0.5)
+    assert areas.loc["integrated gradients", ("deletion", "area")] == pytest.approx(
+        0.75
+    )
+    better = areas.xs(BETTER, axis=1, level=1)
     assert better.loc["Grad-CAM after, 3 x 5"].tolist() == [2, 2]
     assert better.loc["integrated gradients"].tolist() == [0, 0]
     drawn = curves(kept, "deletion")
@@ -252,10 +259,11 @@ def test_tables_are_means_over_slices_by_name() -> None:
 def test_the_sentences_follow_from_the_numbers() -> None:
     kept = made_up()
     words = in_words(kept)
-    assert "beyond 0.5 either way for integrated gradients;" in words
-    assert words.endswith("in every slice for Grad-CAM after, 3 x 5.")
-    kept["correlation"][:] = 0.1
+    assert "is above 0.5 for integrated gradients; that of" in words
+    assert "of the sizes alone for Grad-CAM after, 3 x 5. Such" in words
+    assert words.endswith("in deletion and insertion: Grad-CAM after, 3 x 5.")
+    kept["correlation"][:] = kept["correlation_of_sizes"][:] = 0.1
     kept["insertion"][:] = SHARES
     words = in_words(kept)
-    assert "either way for no method;" in words
-    assert words.endswith("in every slice for no method.")
+    assert "is above 0.5 for none; that of the sizes alone for none." in words
+    assert words.endswith("in deletion and insertion: none.")

@@ -76,7 +76,18 @@ def signed_colours(attribution: NDArray[np.floating]) -> NDArray[np.float64]:
 def attribution_legend() -> list[Line2D]:
     """What the colours of ``draw_attribution`` mean, as handles for a legend."""
     return legend(
-        {"raises the logit": RAISES, "lowers it": LOWERS, "true border": TRUTH}
+        {"true border": TRUTH, "raises the logit": RAISES, "lowers it": LOWERS}
+    )
+
+
+def errors_beside_attribution_legend() -> list[Line2D]:
+    """The same where ``draw_errors``, which has the same colours, fills the left."""
+    return legend(
+        {
+            "true border": TRUTH,
+            "left: false positive; else raises the logit": RAISES,
+            "left: missed; else lowers it": LOWERS,
+        }
     )
 
 

@@ -12,8 +12,10 @@ from mscf.visualisation.attribution_pictures import (
     draw_attribution,
     draw_correlations,
     draw_curves,
+    errors_beside_attribution_legend,
     signed_colours,
 )
+from mscf.visualisation.segmentations import error_legend
 
 
 def test_the_colour_is_the_sign_and_the_opacity_the_size() -> None:
@@ -42,9 +44,13 @@ def test_a_map_covers_its_slice_in_cells_as_coarse_as_they_are(ax) -> None:
     assert len(ax.collections) == 1  # the border
 
 
-def test_the_legend_names_all_three_colours() -> None:
+def test_the_legends_name_all_three_colours() -> None:
     labels = [line.get_label() for line in attribution_legend()]
-    assert labels == ["raises the logit", "lowers it", "true border"]
+    assert labels == ["true border", "raises the logit", "lowers it"]
+    both = {n.get_label(): n.get_color() for n in errors_beside_attribution_legend()}
+    for wrong in error_legend()[1:]:  # in the colour that draw_errors fills it with
+        (label,) = [text for text in both if wrong.get_label() in text]
+        assert both[label] == wrong.get_color()
 
 
 def test_correlations_begin_at_one_and_name_the_parts(ax) -> None:
