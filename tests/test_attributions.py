@@ -126,6 +126,25 @@ def test_the_checks_have_a_number_for_every_stage_and_order(kept) -> None:
             assert np.abs(array).max() == pytest.approx(1, abs=1e-3)
 
 
+def test_networks_answer_in_evaluation_mode_and_have_their_own_back(
+    run, monkeypatch
+) -> None:
+    network, untrained, slices = module.open_run(run, 1)
+    network.train()
+    network.down.eval()
+    untrained.train()
+
+    def seen(network, untrained, *_) -> dict:
+        training = [m.training for one in (network, untrained) for m in one.modules()]
+        return {"a": any(training), "untrained_a": 0}
+
+    monkeypatch.setattr(module, "of_slice", seen)
+    assert not module.attributions(network, untrained, slices)["a"].any()
+    assert network.training
+    assert not network.down.training
+    assert untrained.training
+
+
 def test_the_baseline_is_the_grey_of_the_liver(run) -> None:
     _, _, slices = module.open_run(run, 1)
     _, _, baseline = explained(slices, 0)
