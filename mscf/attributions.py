@@ -44,6 +44,10 @@ from mscf.visualisation.attribution import (
 
 RANDOM_ORDERS = 4  # a slice, averaged
 REFERENCES = {"region": "the true tumour", "random": "random"}  # orders of no map
+ALWAYS = (  # what `attributions` gives beside the maps
+    "case", "hu", "truth", "probability", "maps", "stages", "orders", "correlation",
+    "correlation_of_sizes", "block", "deletion", "insertion", "missed",
+)  # fmt: skip
 Kept = dict[str, NDArray]
 
 
@@ -86,7 +90,7 @@ def read_attributions(path: Path) -> Kept:
     try:
         with np.load(path) as file:
             kept = dict(file)
-        missing = {"hu", "maps", "correlation", "deletion"} - kept.keys()
+        missing = set(ALWAYS) - kept.keys() or set(named_maps(kept)) - kept.keys()
     except FileNotFoundError as error:
         raise InputError(
             path, "must be there", "no finished run yet", "attribution-missing", todo
@@ -100,6 +104,11 @@ def read_attributions(path: Path) -> Kept:
             path, f"must hold {min(missing)}", "other arrays", "attribution-file", todo
         )
     return kept
+
+
+def named_maps(kept: Kept) -> list[str]:
+    """The arrays that ``maps`` speaks of, trained and untrained."""
+    return [f"{start}{name}" for start in ("", "untrained_") for name in kept["maps"]]
 
 
 def open_run(run: Path, n: int) -> tuple[nn.Module, nn.Module, SliceDataset]:

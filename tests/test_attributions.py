@@ -112,6 +112,10 @@ def test_the_maps_are_those_of_the_runs_network_and_slice(kept, run, store) -> N
     assert kept["missed"][0] < 0.05
 
 
+def test_what_is_kept_is_what_a_reader_asks_for(kept) -> None:
+    assert kept.keys() == {*module.ALWAYS, *module.named_maps(kept)}
+
+
 def test_the_checks_have_a_number_for_every_stage_and_order(kept) -> None:
     assert kept["stages"].tolist() == ["up", "contexts", "down"]
     assert kept["orders"].tolist() == [*MAPS, "region", "random"]
@@ -205,8 +209,13 @@ def test_no_file_and_another_file_are_told_apart(tmp_path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match="attribution-file"):
             read_attributions(path)
-    np.savez(path, hu=np.zeros(3))
-    with pytest.raises(InputError, match=r"must hold correlation.*attribution-file"):
+    arrays = dict.fromkeys(module.ALWAYS, np.array(["a"]))
+    for lost in ("hu", "correlation_of_sizes"):
+        np.savez(path, **{k: v for k, v in arrays.items() if k != lost})
+        with pytest.raises(InputError, match=rf"must hold {lost} .*attribution-file"):
+            read_attributions(path)
+    np.savez(path, a=np.zeros(3), **arrays)
+    with pytest.raises(InputError, match="must hold untrained_a "):
         read_attributions(path)
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(InputError, match="attribution-file"):
