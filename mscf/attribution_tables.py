@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mscf.attributions import REFERENCES, Kept
+from mscf.evaluation.statements import as_text
 from mscf.visualisation.attribution import area
 
 ALIKE = 0.5  # rank correlation above which two maps are called alike
 BETTER = "slices better than random"
+
+
+def run_in_words(record: dict) -> str:
+    """Of which network the maps are, from its ``run.json``."""
+    settings, size = record["settings"], record["store"]["size"]
+    data = as_text(Path(settings["data"]).name)
+    return (
+        f"**{data}**, split by {settings['split']}, fold {settings['fold']}, seed "
+        f"{settings['seed']}, {size} × {size} pixels: {settings['method']}, trained "
+        f"for {record['epochs_done']} epochs (code {record['commit'][:7]})."
+    )
 
 
 def titles(kept: Kept) -> dict[str, str]:

@@ -13,6 +13,7 @@ from mscf.attribution_tables import (
     correlation_table,
     curves,
     in_words,
+    run_in_words,
     titles,
 )
 from mscf.attributions import (
@@ -35,13 +36,13 @@ MAPS = ["before0", "after0", "gradients", "occlusion"]
 
 
 class Small(nn.Module):
-    """One context block between two convolutions, of a stride that leaves 12 x 12."""
+    """One context block at 12 x 12 between two convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.down = nn.Conv2d(3, 8, 16, stride=16)
         self.contexts = nn.ModuleList([ContextBlock(8)])
-        self.up = nn.ConvTranspose2d(8, 1, 16, stride=16)
+        self.up = nn.Sequential(nn.Conv2d(8, 256, 1), nn.PixelShuffle(16))
 
     def forward(self, x):
         return self.up(self.contexts[0](self.down(x)))
@@ -261,6 +262,13 @@ def made_up() -> dict:
         "deletion": np.stack([[falls] * 2, 1 - straight / 2, *[1 - straight] * 2], 1),
         "insertion": np.stack([[rises] * 2, *[straight] * 3], axis=1),
     }
+
+
+def test_the_network_is_named_as_its_record_has_it(run) -> None:
+    words = run_in_words(json.loads((run / "run.json").read_text()))
+    assert words.startswith("**tiny**, split by patient, fold 0, seed 0, 192 × 192")
+    assert "mscf, trained for 2 epochs" in words
+    assert str(run.parent) not in words
 
 
 def test_tables_are_means_over_slices_by_name() -> None:

@@ -1,5 +1,7 @@
 """The page on attribution with and without something to show."""
 
+import json
+
 import nbformat
 import numpy as np
 import papermill
@@ -62,6 +64,9 @@ def test_of_what_is_kept_every_picture_is_drawn_and_told_in_words(tmp_path) -> N
         deletion=random.random((2, len(sides) + 2, len(SHARES))),
         insertion=random.random((2, len(sides) + 2, len(SHARES))),
     )  # fmt: skip
+    settings = {"data": "d", "split": "patient", "fold": 0, "seed": 0, "method": "m"}
+    record = {"settings": settings, "store": {"size": 192}, "epochs_done": 6}
+    (tmp_path / "run.json").write_text(json.dumps(record | {"commit": "abc"}))
     notebook = executed(tmp_path, tmp_path)
     pictures = outputs(notebook, "image/png")
     told = {
@@ -73,4 +78,6 @@ def test_of_what_is_kept_every_picture_is_drawn_and_told_in_words(tmp_path) -> N
     assert told == {"maps", "blocks", "untrained", "cascade", "curves"}
     tables = outputs(notebook, "text/html").keys()
     assert tables == {"slices", "block-table", "cascade-table", "areas"}
-    assert "In 2 slices" in outputs(notebook, "text/markdown")["words"]
+    words = outputs(notebook, "text/markdown")
+    assert "trained for 6 epochs" in words["slices"]
+    assert "In 2 slices" in words["words"]
