@@ -19,11 +19,12 @@ BETTER = "slices better than random"
 def run_in_words(record: dict) -> str:
     """Of which network the maps are, from its ``run.json``."""
     settings, size = record["settings"], record["store"]["size"]
+    epochs = record["epochs_done"]
     data = as_text(Path(settings["data"]).name)
     return (
         f"**{data}**, split by {settings['split']}, fold {settings['fold']}, seed "
         f"{settings['seed']}, {size} × {size} pixels: {settings['method']}, trained "
-        f"for {record['epochs_done']} epochs (code {record['commit'][:7]})."
+        f"for {epochs} epoch{'s' if epochs != 1 else ''} (code {record['commit'][:7]})."
     )
 
 
