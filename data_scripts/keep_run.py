@@ -14,6 +14,9 @@ def main(
     examples: Annotated[
         int, Option(help="slices kept with their voxels; for phantoms only")
     ] = 0,
+    attributions: Annotated[
+        int, Option(help="slices whose attributions are kept, minutes each; phantoms")
+    ] = 0,
     beside: Annotated[
         bool, Option(help="also the untrained network and the HU threshold")
     ] = True,
@@ -23,10 +26,14 @@ def main(
     verbose: Verbose = False,
 ) -> None:
     """Write the tables of a finished run, and of what it must beat."""
+    from mscf.attributions import write_attributions
     from mscf.results import keep_run
 
     with one_line_errors(verbose):
-        print(keep_run(run, results, examples, beside, label))
+        folder = keep_run(run, results, examples, beside, label)
+        if attributions:
+            write_attributions(run, attributions, folder / "attribution.npz")
+        print(folder)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from mscf.checkpoint import load_weights, read_checkpoint
@@ -32,7 +33,8 @@ class FinishedRun:
 
     def network(self) -> nn.Module:
         """The network with the weights that were tested, on the CPU."""
-        network = build(self.settings.method)
+        with torch.random.fork_rng():  # the caller's random numbers go on
+            network = build(self.settings.method)
         weights, _ = read_checkpoint(self.folder / "best.ckpt")
         load_weights(network, weights, self.folder / "best.ckpt")
         return network.eval()

@@ -23,8 +23,8 @@ MAY_IMPORT = {
         "mscf.training",
     },
     "visualisation": {
-        "numpy", "pandas", "matplotlib", "seaborn", "torch", "ipywidgets",
-        "mscf.visualisation",
+        "numpy", "pandas", "matplotlib", "seaborn", "torch", "captum",
+        "ipywidgets", "mscf.visualisation",
     },
     "inference": {
         "numpy", "scipy", "pandas", "nibabel", "torch", "matplotlib", "tqdm",
@@ -38,7 +38,7 @@ MAY_IMPORT = {
 def imports(path: Path) -> set[str]:
     """Top packages; of ours, the room."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -1,0 +1,83 @@
+"""The page on attribution with and without something to show."""
+
+import json
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+
+from mscf.paths import root
+from mscf.visualisation.attribution import SHARES
+
+pytestmark = pytest.mark.check
+MAPS = {"before": (48, 24, 12), "after": (48, 24, 12), "gradients": 96, "occlusion": 12}
+
+
+def executed(tmp_path, kept) -> nbformat.NotebookNode:
+    return papermill.execute_notebook(
+        root() / "notebooks/attribution.ipynb", tmp_path / "executed.ipynb",
+        {"kept": str(kept)}, kernel_name="python3", progress_bar=False,
+        cwd=str(root() / "notebooks"),
+    )  # fmt: skip
+
+
+def outputs(notebook: nbformat.NotebookNode, kind: str) -> dict[str, str]:
+    return {
+        cell.id: output.data[kind]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if kind in output.get("data", {})
+    }
+
+
+def test_without_a_finished_run_the_page_is_a_sentence_and_no_picture(tmp_path) -> None:
+    notebook = executed(tmp_path, tmp_path)
+    (words,) = outputs(notebook, "text/markdown").values()
+    assert "No finished run is kept yet" in words
+    assert outputs(notebook, "image/png") == outputs(notebook, "text/html") == {}
+
+
+def test_of_what_is_kept_every_picture_is_drawn_and_told_in_words(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    sides = {
+        name if isinstance(side, int) else f"{name}{k}": one
+        for name, side in MAPS.items()
+        for k, one in enumerate([side] if isinstance(side, int) else side)
+    }
+    shapes = {
+        f"{w}{name}": (2, s, s) for w in ("", "untrained_") for name, s in sides.items()
+    }
+    kept = {name: random.normal(size=shape) for name, shape in shapes.items()}
+    truth = np.zeros((2, 192, 192), bool)
+    truth[:, 60:90, 50:80] = True
+    np.savez(
+        tmp_path / "attribution.npz",
+        **kept, truth=truth, probability=200 * truth.astype(np.uint8),
+        hu=random.normal(60, 40, truth.shape), case=np.array(["a", "b"]),
+        maps=np.array(list(sides)), stages=np.array(["decoder", "encoder"]),
+        orders=np.array([*sides, "region", "random"]), missed=np.zeros(2),
+        correlation=random.uniform(-1, 1, (2, 2, len(sides))),
+        correlation_of_sizes=random.uniform(-1, 1, (2, 2, len(sides))),
+        block=random.uniform(-1, 1, (2, 3)),
+        deletion=random.random((2, len(sides) + 2, len(SHARES))),
+        insertion=random.random((2, len(sides) + 2, len(SHARES))),
+    )  # fmt: skip
+    settings = {"data": "d", "split": "patient", "fold": 0, "seed": 0, "method": "m"}
+    record = {"settings": settings, "store": {"size": 192}, "epochs_done": 6}
+    (tmp_path / "run.json").write_text(json.dumps(record | {"commit": "abc"}))
+    notebook = executed(tmp_path, tmp_path)
+    pictures = outputs(notebook, "image/png")
+    told = {
+        cell.id
+        for cell in notebook.cells
+        if cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+    }
+    assert pictures.keys() == told
+    assert told == {"maps", "blocks", "untrained", "cascade", "curves"}
+    tables = outputs(notebook, "text/html").keys()
+    assert tables == {"slices", "block-table", "cascade-table", "areas"}
+    words = outputs(notebook, "text/markdown")
+    assert "trained for 6 epochs" in words["slices"]
+    assert "In 2 slices" in words["words"]
