@@ -1,6 +1,6 @@
 """The page on attribution with and without something to show."""
 
-import json
+import shutil
 
 import nbformat
 import numpy as np
@@ -11,6 +11,7 @@ from mscf.paths import root
 from mscf.visualisation.attribution import SHARES
 
 pytestmark = pytest.mark.check
+KEPT = root() / "results/phantoms-shown-192/patient/mscf/fold-0/seed-0"
 MAPS = {"before": (48, 24, 12), "after": (48, 24, 12), "gradients": 96, "occlusion": 12}
 
 
@@ -64,9 +65,8 @@ def test_of_what_is_kept_every_picture_is_drawn_and_told_in_words(tmp_path) -> N
         deletion=random.random((2, len(sides) + 2, len(SHARES))),
         insertion=random.random((2, len(sides) + 2, len(SHARES))),
     )  # fmt: skip
-    settings = {"data": "d", "split": "patient", "fold": 0, "seed": 0, "method": "m"}
-    record = {"settings": settings, "store": {"size": 192}, "epochs_done": 6}
-    (tmp_path / "run.json").write_text(json.dumps(record | {"commit": "abc"}))
+    for name in ("run.json", "per_slice.csv"):
+        shutil.copy(KEPT / name, tmp_path / name)
     notebook = executed(tmp_path, tmp_path)
     pictures = outputs(notebook, "image/png")
     told = {
@@ -79,5 +79,5 @@ def test_of_what_is_kept_every_picture_is_drawn_and_told_in_words(tmp_path) -> N
     tables = outputs(notebook, "text/html").keys()
     assert tables == {"slices", "block-table", "cascade-table", "areas"}
     words = outputs(notebook, "text/markdown")
-    assert "trained for 6 epochs" in words["slices"]
+    assert "after 4 epochs on phantoms-shown-192" in words["slices"]
     assert "In 2 slices" in words["words"]

@@ -183,7 +183,7 @@ def script(name: str) -> typer.Typer:
 @pytest.fixture(scope="session")
 def outputs(tiny_cases, tmp_path_factory) -> Outputs:
     """What prepare, train, keep_run and make_tables leave; do not write here."""
-    from mscf import results
+    from mscf import finished_run
     from mscf.cli import app
     from mscf.training import start
 
@@ -208,7 +208,7 @@ def outputs(tiny_cases, tmp_path_factory) -> Outputs:
         patch.setenv("USER", PERSON)
         patch.setenv("HTTPS_PROXY", f"http://user:{TOKEN}@proxy.invalid:8080")
         patch.setenv("DATA_URL", f"https://user:{TOKEN}@data.invalid/?key={TOKEN}")
-        for place in (start, results):
+        for place in (start, finished_run):
             patch.setattr(
                 place, "build", lambda _, pretrained=False: SmallNetwork(pretrained)
             )
