@@ -1,12 +1,28 @@
 """Fixtures that several rooms share: a small store made from real NIfTI files."""
 
+import locale
 import signal
+from collections.abc import Iterator
 
+import hypothesis
 import nibabel as nib
 import numpy as np
 import pytest
 
 pytest_plugins = ["claims", "small_finished"]
+
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("mscf", deadline=None)
+hypothesis.settings.load_profile("mscf")
+
+
+@pytest.fixture(autouse=True)
+def character_set() -> Iterator[None]:
+    """Tests that write DICOM by SimpleITK leave the process's locale at C."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.fixture(autouse=True, scope="session")
