@@ -1,0 +1,440 @@
+"""MSD's Task03_Liver, the paper's CT: whole, or a few cases out of the middle of its tar.
+
+The whole tar is 27 GB. Since a tar is not compressed, its headers say where each file
+lies, and ``cases=3`` asks the server for those bytes only. Either way the folder ends
+as one that ``find_cases`` reads, with its licence beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from tarfile import TarInfo
+from typing import Protocol
+
+from tqdm import tqdm
+
+from mscf.data.cases import natural
+from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
+from mscf.data.lits import check_lits, is_lits
+from mscf.data.part_file import check_room, digest_of, fetch_whole, progress
+from mscf.data.streamed_volume import StreamedVolume
+from mscf.data.tar_index import BLOCK, LAYOUT, Member, index, parsed, refused
+from mscf.errors import (
+    DownloadError,
+    Finding,
+    SettingsError,
+    StorageError,
+    cannot_write,
+    warn,
+)
+from mscf.replacing import replacing
+
+# The public bucket that MONAI's DecathlonDataset reads, and the digest it expects.
+ADDRESS = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task03_Liver.tar"
+MD5 = "a90ec6c4aa7f6a3d087205e23d4e6397"
+LARGEST_TABLE = 10 << 20  # bytes of dataset.json
+
+# Cases of one person, by comparing slices of the pictures; others were not all compared.
+SAME_PERSON = ((0, 1), (6, 7), (8, 9, 10))
+
+LICENCE = """\
+Task03_Liver of the Medical Segmentation Decathlon (MSD): abdominal CT with labels
+0 background, 1 liver, 2 tumour. It is the training data of the Liver Tumor
+Segmentation Challenge (LiTS).
+
+Licence: Creative Commons Attribution-ShareAlike 4.0 International (CC BY-SA 4.0),
+https://creativecommons.org/licenses/by-sa/4.0/
+Whoever passes the data on, changed or not, names the sources below and uses the
+same licence. Cases 29 to 46 come from 3D-IRCADb-01, which its own publisher gives
+out under CC BY-NC-ND.
+
+Cite:
+  Bilic et al., The Liver Tumor Segmentation Benchmark (LiTS), Medical Image
+    Analysis 84, 2023, doi:10.1016/j.media.2022.102680
+  Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13,
+    2022, doi:10.1038/s41467-022-30695-9
+
+From: {address}
+Here: {here}.
+The image and label files are unchanged. dataset.json names the cases that are here.
+patients.csv was added: which cases are of one person, as far as that is known.
+"""
+
+
+class Source(Protocol):
+    """An archive to read from: on a server, or on the disk."""
+
+    name: str
+    total: int | None
+
+    def read(self, start: int, n: int) -> bytes:
+        """Some bytes."""
+
+    def chunks(self, start: int, end: int) -> Iterator[bytes]:
+        """The same, piece by piece."""
+
+
+class LocalFile:
+    """A tar on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name, self.total = path, str(path), path.stat().st_size
+
+    def read(self, start: int, n: int) -> bytes:
+        """Some bytes."""
+        return b"".join(self.chunks(start, start + n))
+
+    def chunks(self, start: int, end: int) -> Iterator[bytes]:
+        """The same, piece by piece."""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            while start < end and (chunk := file.read(min(1 << 20, end - start))):
+                start += len(chunk)
+                yield chunk
+
+
+@dataclass
+class Record:
+    """``download.json``: what was asked for, and the SHA-256 of each file that came."""
+
+    path: Path
+    address: str = ""
+    cases: int | None = None  # None: all
+    files: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+    def write(self) -> None:
+        """Replaces the file."""
+        rest = {k: v for k, v in vars(self).items() if k != "path"}
+        with replacing(self.path) as file:
+            json.dump({"mscf": version("mscf"), **rest}, file, indent=1)
+            file.write("\n")
+
+    def holds(self, path: str) -> bool:
+        """Whether a file is here as it came."""
+        file = self.path.parent / path
+        known = self.files.get(path)
+        return bool(known) and file.is_file() and (
+            digest_of(file, hashlib.sha256).hexdigest() == known
+        )  # fmt: skip
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was asked for is here as it came."""
+        return self.complete and all(map(self.holds, self.files))
+
+
+def download(
+    out: Path, cases: int | None = None, address: str = ADDRESS, md5: str = MD5
+) -> str:
+    """Fills ``out`` with MSD's Task03_Liver; what it did, in a sentence.
+
+    Args:
+        out: a new folder, or one that an earlier call has begun; or LiTS's own files
+            downloaded by hand, which are checked.
+        cases: the first so many labelled ones by number; None: all, by the whole tar.
+        address: of the tar; https.
+        md5: of the whole tar.
+
+    Raises:
+        SettingsError: fewer than one case, or more than there are.
+        DownloadError: not to be had, damaged, or an archive that is an attack.
+        StorageError: no room; not a folder of ours.
+        InputError: LiTS's own files, damaged or half there.
+    """
+    if cases is not None and cases < 1:
+        raise SettingsError("--cases", "must be at least 1", cases, "cases")
+    if is_lits(out):
+        n = len(check_lits(out))
+        return f"{out} holds LiTS's own files: {n} cases, each read to its end"
+    record = open_record(out)
+    if record.cases == cases and record.whole:
+        return f"{out} is complete and unchanged: {contents(record)}"
+    if cases is None and not record.files:
+        tar = out / "Task03_Liver.tar"
+        fetch_whole(address, tar, md5, beside=1)
+        fill(out, LocalFile(tar), record, None, address)
+        return f"{contents(record)}; {tar} is no longer needed"
+    remote = fetch_parts(out, record, cases, address)
+    return f"{contents(record)}; {remote.moved / 1e6:,.1f} MB in {remote.requests} requests"
+
+
+def fetch_parts(
+    out: Path, record: Record, cases: int | None, address: str
+) -> RemoteFile:
+    """Fills ``out`` by asking for the parts of the tar that it needs."""
+    for last in (False, True):
+        remote = RemoteFile(address)
+        try:
+            fill(out, remote, record, cases, address)
+        except FileChanged as error:
+            if last:
+                raise
+            warn(error.finding)
+            (out / "tar_index.json").unlink(missing_ok=True)
+        except NoRanges as error:
+            raise DownloadError(
+                remote.name, "must send parts of the file for --cases",
+                "a server that sends the whole file only", "no-ranges",
+                "take another address, or the whole tar: without --cases",
+            ) from error  # fmt: skip
+        else:
+            break
+        finally:
+            remote.close()
+    return remote
+
+
+def fill(
+    out: Path, source: Source, record: Record, cases: int | None, address: str
+) -> None:
+    """Writes the chosen members and what describes them; ``download.json`` last."""
+    members = read_index(source, out)
+    chosen = choose(members, cases, source.name)
+    table = dataset_json(source, members, chosen, cases)
+    record.cases, record.complete = cases, False
+    record.address = RemoteFile(address).name
+    try:
+        for folder in {member.path.split("/")[0] for member in chosen}:
+            plain_folder(out / folder)
+        record.write()
+        missing = [member for member in chosen if not record.holds(member.path)]
+        check_room(out, sum(member.size for member in missing))
+        with progress("files", sum(member.size for member in missing)) as bar:
+            for member in missing:
+                bar.set_description(member.path)
+                record.files[member.path] = extract(source, member, out, bar)
+                record.write()
+        paths = {member.path for member in chosen}
+        record.files = {p: d for p, d in record.files.items() if p in paths}
+        write_text(out / "dataset.json", table)
+        if not (out / "patients.csv").exists():  # it may have been corrected by hand
+            write_text(out / "patients.csv", patients(chosen))
+        text = LICENCE.format(address=record.address, here=contents(record))
+        write_text(out / "README.txt", text)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    record.files["dataset.json"] = hashlib.sha256(table.encode()).hexdigest()
+    record.complete = True
+    record.write()
+
+
+def extract(source: Source, member: Member, out: Path, bar: tqdm) -> str:
+    """One file of the archive, written only when header and gzip are sound; SHA-256."""
+    check = StreamedVolume(member.path)
+    digest = hashlib.sha256()
+    pieces = source.chunks(member.header, member.header + BLOCK + member.size)
+    header, left = b"", member.size
+    with replacing(out / member.path, text=False, size=member.size) as file:
+        file.truncate(0)  # what was reserved is free again only if this fails
+        for piece in pieces:
+            if len(header) < BLOCK:
+                cut = BLOCK - len(header)
+                header, piece = header + piece[:cut], piece[cut:]  # noqa: PLW2901
+                if len(header) == BLOCK:
+                    check_header(header, member, source.name)
+            check.see(piece)
+            file.write(piece)
+            digest.update(piece)
+            left -= len(piece)
+            bar.update(len(piece))
+        if left:
+            raise refused(
+                source.name, "must be whole", f"{member.path} is cut", "archive-damaged"
+            )
+        check.finish()
+    return digest.hexdigest()
+
+
+def check_header(block: bytes, member: Member, archive: str) -> None:
+    """Refuses where the archive has something else than its index says."""
+    info: TarInfo | None = parsed(block, member.header, archive)
+    if info is None or info.chksum != member.checksum:
+        raise FileChanged(
+            archive, "must be the archive that was indexed",
+            f"another header at {member.header:,}", "file-changed", "run again",
+        )  # fmt: skip
+
+
+def read_index(source: Source, out: Path) -> list[Member]:
+    """The files of the archive, from an earlier look where it was at the same one."""
+    cache = out / "tar_index.json"
+    if isinstance(source, RemoteFile):
+        first = source.read(0, BLOCK)  # tells ETag and length
+        parsed(first, 0, source.name)
+        if members := known_index(cache, source):
+            return members
+    members = []
+    headers = index(source.read, source.total, source.name)
+    with tqdm(desc="headers", unit="", leave=False, disable=None) as bar:
+        for member in headers:
+            bar.update()
+            if member is not None:
+                members.append(member)
+    if isinstance(source, RemoteFile):
+        listed = [list(vars(member).values()) for member in members]
+        of = {"address": source.name, "etag": source.etag, "total": source.total}
+        write_text(cache, json.dumps({**of, "members": listed}))
+    return members
+
+
+def known_index(cache: Path, source: RemoteFile) -> list[Member]:
+    """The index of an earlier call; none if it is of another file or not as written."""
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+        members = [Member(*row) for row in known["members"]]
+        same = [known["address"], known["etag"], known["total"]]
+        good = same == [source.name, source.etag, source.total] and all(
+            LAYOUT.fullmatch(m.path)
+            and all(type(n) is int and n >= 0 for n in (m.header, m.size, m.checksum))
+            and m.header + m.size < (source.total or 0)
+            for m in members
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return members if good else []
+
+
+def choose(members: list[Member], cases: int | None, archive: str) -> list[Member]:
+    """The files wanted: all, or images and labels of the first labelled cases."""
+    if cases is None:
+        return [member for member in members if member.path != "dataset.json"]
+    by_path = {member.path: member for member in members}
+    names = labelled(members)
+    if cases > len(names):
+        raise SettingsError(
+            "--cases", f"must be at most {len(names)}, which {archive} holds", cases,
+            "cases", "leave it out for all",
+        )  # fmt: skip
+    return [
+        by_path[f"{folder}/{name}"]
+        for name in names[:cases]
+        for folder in ("imagesTr", "labelsTr")
+    ]
+
+
+def labelled(members: list[Member]) -> list[str]:
+    """File names that have an image and labels, in the order of their numbers."""
+    images, labels = (
+        {m.path.split("/")[1] for m in members if m.path.startswith(f"{folder}/")}
+        for folder in ("imagesTr", "labelsTr")
+    )
+    return sorted(images & labels, key=natural)
+
+
+def dataset_json(
+    source: Source, members: list[Member], chosen: list[Member], cases: int | None
+) -> str:
+    """The archive's own table, cut down to the chosen cases and saying so."""
+    tables = [member for member in members if member.path == "dataset.json"]
+    if not tables or tables[0].size > LARGEST_TABLE:
+        raise refused(
+            source.name, "must hold a dataset.json", "none of its size", "dataset-json"
+        )
+    member = tables[0]
+    content = source.read(member.header, BLOCK + member.size)
+    check_header(content[:BLOCK], member, source.name)
+    try:
+        table = json.loads(content[BLOCK:].decode())
+        pairs = {Path(e["image"]).name: e for e in table["training"]}
+        names = labelled(chosen)
+        table["training"] = [pairs[name] for name in names]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise refused(
+            source.name, "its dataset.json must list each case",
+            f"{type(error).__name__}: {error}", "dataset-json",
+        ) from error  # fmt: skip
+    if cases is not None:
+        of = len(labelled(members))
+        table |= {"numTraining": len(names), "test": [], "numTest": 0}
+        table["subset"] = f"{len(names)} of {of} labelled cases, the first by number"
+    return json.dumps(table, indent=1) + "\n"
+
+
+def patients(chosen: list[Member]) -> str:
+    """``patients.csv``: a case that shows the person of another carries its name."""
+    first = {f"liver_{n}": f"liver_{same[0]}" for same in SAME_PERSON for n in same}
+    names = [name.removesuffix(".nii.gz") for name in labelled(chosen)]
+    rows = [f"{name},{first.get(name, name)},true\n" for name in names]
+    return "case,patient,spacing_known\n" + "".join(rows)
+
+
+def contents(record: Record) -> str:
+    """Which cases a download holds."""
+    names = [Path(p).name for p in record.files if p.startswith("labelsTr/")]
+    names = [n.removesuffix(".nii.gz") for n in sorted(names, key=natural)]
+    if record.cases is None:
+        return f"all {len(names)} labelled cases"
+    return f"the first {len(names)} labelled cases ({', '.join(names)}), no others"
+
+
+def open_record(out: Path) -> Record:
+    """The record of an earlier call, or a new one in a folder that holds nothing else.
+
+    Raises:
+        StorageError: a file, or a folder with other things in it.
+    """
+    path = out / "download.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for part in out.glob("*/.*.part"):  # of a process that was killed
+            part.unlink()
+        strange = [p.name for p in out.iterdir() if not p.name.startswith(ALONGSIDE)]
+        if path.exists():
+            return read_record(path)
+    except OSError as error:
+        raise cannot_write(out, error, "must be a folder to write in") from error
+    if strange:
+        raise StorageError(
+            out, "must be a new folder or hold a download", strange[0], "folder-other",
+            "choose another folder",
+        )  # fmt: skip
+    return Record(path)
+
+
+# What may lie in a folder before its first record: hidden files, and what comes first.
+ALONGSIDE = (".", "Task03_Liver.tar", "tar_index.json")
+
+
+def read_record(path: Path) -> Record:
+    """What ``Record.write`` wrote; a damaged one is begun anew, with a warning."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        record = Record(
+            path, said["address"], said["cases"], dict(said["files"]), said["complete"]
+        )
+        good = all(LAYOUT.fullmatch(file) for file in record.files)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if good:
+        return record
+    warn(
+        Finding(
+            str(path),
+            "must be as it was written",
+            "something else",
+            "download-record",
+            "every file is fetched again",
+        )
+    )
+    return Record(path)
+
+
+def plain_folder(path: Path) -> None:
+    """Makes a folder; a link in its place would lead the files elsewhere."""
+    if path.is_symlink():
+        raise StorageError(
+            path, "must be a folder", "a link", "folder-link", "remove it"
+        )
+    path.mkdir(exist_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A small file, whole or not at all."""
+    with replacing(path) as file:
+        file.write(text)
