@@ -6,7 +6,6 @@ from typing import Annotated
 from typer import Argument, Option
 
 from mscf.cli import Verbose, one_line_errors, run_script
-from mscf.data.download import ADDRESS
 
 
 def main(
@@ -23,14 +22,16 @@ def main(
             show_default="all 131, 27 GB",
         ),
     ] = None,
-    address: Annotated[str, Option(help="of the tar, on a mirror")] = ADDRESS,
+    address: Annotated[
+        str | None, Option(help="of the tar", show_default="MSD's public bucket")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Get MSD's Task03_Liver; a second call goes on, or checks what is there."""
-    from mscf.data.download import download
+    from mscf.data.download import ADDRESS, download
 
     with one_line_errors(verbose):
-        print(f"{download(out, cases, address)}")
+        print(download(out, cases, address or ADDRESS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""MSD's Task03_Liver, the paper's CT: whole, or a few cases out of the middle of its tar.
+"""MSD's Task03_Liver, the paper's CT: whole, or a few cases out of its tar.
 
 The whole tar is 27 GB. Since a tar is not compressed, its headers say where each file
 lies, and ``cases=3`` asks the server for those bytes only. Either way the folder ends
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -37,9 +38,10 @@ from mscf.replacing import replacing
 # The public bucket that MONAI's DecathlonDataset reads, and the digest it expects.
 ADDRESS = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task03_Liver.tar"
 MD5 = "a90ec6c4aa7f6a3d087205e23d4e6397"
+ALL = 1 << 30  # cases; more than any archive has
 LARGEST_TABLE = 10 << 20  # bytes of dataset.json
 
-# Cases of one person, by comparing slices of the pictures; others were not all compared.
+# Cases of one person, seen by comparing their slices; not all pairs were compared.
 SAME_PERSON = ((0, 1), (6, 7), (8, 9, 10))
 
 LICENCE = """\
@@ -50,7 +52,7 @@ Segmentation Challenge (LiTS).
 Licence: Creative Commons Attribution-ShareAlike 4.0 International (CC BY-SA 4.0),
 https://creativecommons.org/licenses/by-sa/4.0/
 Whoever passes the data on, changed or not, names the sources below and uses the
-same licence. Cases 29 to 46 come from 3D-IRCADb-01, which its own publisher gives
+same licence. Cases 28 to 47 come from 3D-IRCADb-01, which its own publisher gives
 out under CC BY-NC-ND.
 
 Cite:
@@ -70,6 +72,7 @@ class Source(Protocol):
     """An archive to read from: on a server, or on the disk."""
 
     name: str
+    etag: str | None
     total: int | None
 
     def read(self, start: int, n: int) -> bytes:
@@ -83,7 +86,8 @@ class LocalFile:
     """A tar on the disk."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.name, self.total = path, str(path), path.stat().st_size
+        self.path, self.name, self.etag = path, str(path), None
+        self.total = path.stat().st_size
 
     def read(self, start: int, n: int) -> bytes:
         """Some bytes."""
@@ -104,6 +108,7 @@ class Record:
 
     path: Path
     address: str = ""
+    etag: str | None = None
     cases: int | None = None  # None: all
     files: dict[str, str] = field(default_factory=dict)
     complete: bool = False
@@ -152,16 +157,33 @@ def download(
     if is_lits(out):
         n = len(check_lits(out))
         return f"{out} holds LiTS's own files: {n} cases, each read to its end"
+    new = not out.exists()
     record = open_record(out)
+    try:
+        return complete(out, record, cases, address, md5)
+    finally:
+        if new:
+            with suppress(OSError):  # it holds something: to go on with
+                out.rmdir()
+
+
+def complete(
+    out: Path, record: Record, cases: int | None, address: str, md5: str
+) -> str:
+    """Fills ``out`` with what is missing, by whichever way moves less."""
+    if record.complete and (cases or ALL) <= (record.cases or ALL):
+        cases = record.cases  # more is here already: it stays
     if record.cases == cases and record.whole:
         return f"{out} is complete and unchanged: {contents(record)}"
-    if cases is None and not record.files:
-        tar = out / "Task03_Liver.tar"
+    tar = out / "Task03_Liver.tar"
+    mending = record.complete and record.cases is None and not tar.exists()
+    if cases is None and not mending:
         fetch_whole(address, tar, md5, beside=1)
         fill(out, LocalFile(tar), record, None, address)
         return f"{contents(record)}; {tar} is no longer needed"
     remote = fetch_parts(out, record, cases, address)
-    return f"{contents(record)}; {remote.moved / 1e6:,.1f} MB in {remote.requests} requests"
+    moved = f"{remote.moved / 1e6:,.1f} MB in {remote.requests} requests"
+    return f"{contents(record)}; {moved}"
 
 
 def fetch_parts(
@@ -177,6 +199,7 @@ def fetch_parts(
                 raise
             warn(error.finding)
             (out / "tar_index.json").unlink(missing_ok=True)
+            record.files, record.etag = {}, None  # of the other file
         except NoRanges as error:
             raise DownloadError(
                 remote.name, "must send parts of the file for --cases",
@@ -197,8 +220,14 @@ def fill(
     members = read_index(source, out)
     chosen = choose(members, cases, source.name)
     table = dataset_json(source, members, chosen, cases)
-    record.cases, record.complete = cases, False
-    record.address = RemoteFile(address).name
+    if record.etag and source.etag and record.etag != source.etag:
+        raise FileChanged(
+            source.name, "must be the file that was begun", "another ETag",
+            "file-changed", "starting anew",
+        )  # fmt: skip
+    record.etag, record.address = source.etag, RemoteFile(address).name
+    record.complete &= record.cases == cases
+    record.cases = cases
     try:
         for folder in {member.path.split("/")[0] for member in chosen}:
             plain_folder(out / folder)
@@ -214,7 +243,7 @@ def fill(
         record.files = {p: d for p, d in record.files.items() if p in paths}
         write_text(out / "dataset.json", table)
         if not (out / "patients.csv").exists():  # it may have been corrected by hand
-            write_text(out / "patients.csv", patients(chosen))
+            write_text(out / "patients.csv", patients(labelled(members)))
         text = LICENCE.format(address=record.address, here=contents(record))
         write_text(out / "README.txt", text)
     except OSError as error:
@@ -231,11 +260,10 @@ def extract(source: Source, member: Member, out: Path, bar: tqdm) -> str:
     pieces = source.chunks(member.header, member.header + BLOCK + member.size)
     header, left = b"", member.size
     with replacing(out / member.path, text=False, size=member.size) as file:
-        file.truncate(0)  # what was reserved is free again only if this fails
         for piece in pieces:
             if len(header) < BLOCK:
                 cut = BLOCK - len(header)
-                header, piece = header + piece[:cut], piece[cut:]  # noqa: PLW2901
+                header, piece = header + piece[:cut], piece[cut:]
                 if len(header) == BLOCK:
                     check_header(header, member, source.name)
             check.see(piece)
@@ -356,11 +384,14 @@ def dataset_json(
     return json.dumps(table, indent=1) + "\n"
 
 
-def patients(chosen: list[Member]) -> str:
-    """``patients.csv``: a case that shows the person of another carries its name."""
+def patients(names: list[str]) -> str:
+    """``patients.csv`` of all cases, so that it fits whichever are fetched later.
+
+    A case that shows the person of another one carries that one's name.
+    """
     first = {f"liver_{n}": f"liver_{same[0]}" for same in SAME_PERSON for n in same}
-    names = [name.removesuffix(".nii.gz") for name in labelled(chosen)]
-    rows = [f"{name},{first.get(name, name)},true\n" for name in names]
+    cases = [name.removesuffix(".nii.gz") for name in names]
+    rows = [f"{case},{first.get(case, case)},true\n" for case in cases]
     return "case,patient,spacing_known\n" + "".join(rows)
 
 
@@ -406,9 +437,14 @@ def read_record(path: Path) -> Record:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         record = Record(
-            path, said["address"], said["cases"], dict(said["files"]), said["complete"]
-        )
+            path, said["address"], said["etag"], said["cases"], dict(said["files"]),
+            said["complete"],
+        )  # fmt: skip
         good = all(LAYOUT.fullmatch(file) for file in record.files)
+        good &= isinstance(record.cases, int | None) and record.complete in (
+            True,
+            False,
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         good = False
     if good:

@@ -37,11 +37,11 @@ PASSING = (408, 429, 500, 502, 503, 504)  # what a server gets over
 sleep = time.sleep
 
 
-class FileChanged(DownloadError):
+class FileChanged(DownloadError):  # noqa: N818 (as its base has no suffix)
     """The server's file is no longer the one that was begun."""
 
 
-class NoRanges(DownloadError):
+class NoRanges(DownloadError):  # noqa: N818
     """The server sends whole files only."""
 
 
@@ -69,7 +69,7 @@ class RemoteFile:
         self.address, self.etag, self.total = address, etag, total
         self.requests = self.moved = 0  # answers asked for, bytes of their bodies
         self._connections: dict[tuple[str, str], HTTPConnection] = {}
-        self._response: HTTPResponse | None = None
+        self._reusable = True  # whether the last answer was read to its end
 
     @property
     def name(self) -> str:
@@ -161,7 +161,8 @@ class RemoteFile:
             left = None if left is None else left - len(chunk)
             yield chunk
         if response.length == 0:
-            response.close()  # read to its end: the connection can be used again
+            response.close()
+            self._reusable = True
 
     def _check_whole(self, response: HTTPResponse, part: bool) -> None:
         length = response.getheader("Content-Length") or ""
@@ -227,12 +228,12 @@ class RemoteFile:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers=headers)
         self.requests += 1
-        self._response = connection.getresponse()
-        return self._response
+        self._reusable = False
+        return connection.getresponse()
 
     def _drop_unread(self) -> None:
-        """Ends the connections unless their last answer was read to its end."""
-        if self._response is None or not self._response.isclosed():
+        """Ends the connections unless the last answer was read to its end."""
+        if not self._reusable:
             self.close()
 
     def _changed(self, found: str) -> FileChanged:

@@ -16,12 +16,12 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mscf.errors import DownloadError
+from mscf.errors import DownloadError, Finding, warn
 
 BLOCK = 512  # bytes, of a tar
 NEAR = 16 * BLOCK  # headers so close are asked for together
 MOST_MEMBERS = 10_000  # MSD's largest task has some thousands
-LONGEST_RECORD = 1 << 16  # bytes of an extended header; a name has at most 4,096
+LONGEST_RECORD = 1 << 20  # bytes of an extended header; macOS puts attributes there
 FOLDER = "Task03_Liver"
 LAYOUT = re.compile(r"(imagesTr|labelsTr|imagesTs)/\w[\w.-]*\.nii\.gz|dataset\.json")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows
@@ -59,6 +59,7 @@ class Nearby:
         self._ahead = BLOCK
 
     def __call__(self, start: int, n: int) -> bytes:
+        """``n`` bytes from ``start``."""
         if start - self._last >= NEAR:
             self._ahead = self._last - self._first
             self._first = start
@@ -91,6 +92,9 @@ def index(read: Read, total: int | None, archive: str) -> Iterator[Member | None
         seen.add(name.lower())
         path = name.removeprefix("./").removeprefix(f"{FOLDER}/")
         wanted = path != name.removeprefix("./") and LAYOUT.fullmatch(path)
+        if not wanted and not path.split("/")[-1].startswith("."):
+            must, todo = "must be of MSD's layout", "it is left out"
+            warn(Finding(name, must, "another place", "archive-other", todo))
         yield Member(path, header, size, info.chksum) if wanted else None
 
 
