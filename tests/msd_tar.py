@@ -19,10 +19,18 @@ def volume(seed: int, shape=(32, 32, 4), top: int = 200) -> bytes:
     return gzip.compress(Nifti1Image(voxels, np.eye(4)).to_bytes(), 1, mtime=0)
 
 
+def noise(seed: int, *_: object) -> bytes:
+    """Bytes in place of a volume that nobody reads."""
+    return random.Random(seed).randbytes(12_000)
+
+
 def table(cases: int, tests: int = 0) -> bytes:
     """``dataset.json`` as MSD writes it."""
     pairs = [
-        {"image": f"./imagesTr/liver_{n}.nii.gz", "label": f"./labelsTr/liver_{n}.nii.gz"}
+        {
+            "image": f"./imagesTr/liver_{n}.nii.gz",
+            "label": f"./labelsTr/liver_{n}.nii.gz",
+        }
         for n in range(cases)
     ]
     test = [f"./imagesTs/liver_{cases + n}.nii.gz" for n in range(tests)]
@@ -32,7 +40,9 @@ def table(cases: int, tests: int = 0) -> bytes:
     ).encode()  # fmt: skip
 
 
-def layout(cases: int, tests: int = 0, seed: int = 0) -> list[tuple[str, bytes]]:
+def layout(
+    cases: int, tests: int = 0, seed: int = 0, make=volume
+) -> list[tuple[str, bytes]]:
     """Names and contents: folder by folder, in it as a file system lists them."""
     rng = random.Random(seed)
     files = []
@@ -42,9 +52,9 @@ def layout(cases: int, tests: int = 0, seed: int = 0) -> list[tuple[str, bytes]]
         numbers = list(range(first, first + n))
         rng.shuffle(numbers)
         for k in numbers:
-            top = 2 if folder == "labelsTr" else 200
-            shape = (48, 48, 4 + k % 5)
-            files.append((f"{folder}/liver_{k}.nii.gz", volume(k, shape, top)))
+            top = 3 if folder == "labelsTr" else 200
+            shape = (64, 64, 14 + k % 5)  # so long that headers are not near each other
+            files.append((f"{folder}/liver_{k}.nii.gz", make(k, shape, top)))
     files.insert(len(files) // 2, ("dataset.json", table(cases, tests)))
     return files
 

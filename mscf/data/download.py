@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from tarfile import TarInfo
 from typing import Protocol
 
 from tqdm import tqdm
@@ -281,8 +280,12 @@ def extract(source: Source, member: Member, out: Path, bar: tqdm) -> str:
 
 def check_header(block: bytes, member: Member, archive: str) -> None:
     """Refuses where the archive has something else than its index says."""
-    info: TarInfo | None = parsed(block, member.header, archive)
-    if info is None or info.chksum != member.checksum:
+    try:
+        info = parsed(block, member.header, archive)
+        same = info is not None and info.chksum == member.checksum
+    except DownloadError:
+        same = False
+    if not same:
         raise FileChanged(
             archive, "must be the archive that was indexed",
             f"another header at {member.header:,}", "file-changed", "run again",

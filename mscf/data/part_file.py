@@ -84,6 +84,8 @@ def fetch_part(address: str, part: Path, beside: int) -> str:
             remote.total = None  # not its end, whatever length the server has named
     finally:
         remote.close()
+        if not size_of(part):
+            part.unlink(missing_ok=True)
     raise DownloadError(
         remote.name, "must send the file to its end", f"{STARTS} times it did not",
         "download", "run again: what has come is kept",

@@ -61,7 +61,7 @@ class Nearby:
     def __call__(self, start: int, n: int) -> bytes:
         """``n`` bytes from ``start``."""
         if start - self._last >= NEAR:
-            self._ahead = self._last - self._first
+            self._ahead = min(self._last - self._first, NEAR)
             self._first = start
         self._last = start + n
         if start + n > self._start + len(self._content):

@@ -144,7 +144,9 @@ def test_a_part_that_is_whole_is_taken_and_a_longer_one_is_not(
     more, known, asked, served, target
 ) -> None:
     size = served.path.stat().st_size
-    note(served, target, served.path.read_bytes() + bytes(more), size if known else None)
+    note(
+        served, target, served.path.read_bytes() + bytes(more), size if known else None
+    )
     fetch(served, target)
     assert ranges(served) == [n and f"bytes={size - 1 + n}-" for n in asked]
 
@@ -232,9 +234,7 @@ def test_a_file_that_is_there_is_verified_not_trusted(served, target) -> None:
 def test_a_disk_too_small_is_said_before_anything_comes(
     served, target, monkeypatch
 ) -> None:
-    monkeypatch.setattr(
-        part_file.shutil, "disk_usage", lambda _: Usage
-    )
+    monkeypatch.setattr(part_file.shutil, "disk_usage", lambda _: Usage)
     with pytest.raises(StorageError, match=r"0.0 GB free \(found: 0.0 GB") as caught:
         fetch_whole(served.address, target, served.md5)
     assert caught.value.exit_code == 7
