@@ -13,9 +13,9 @@ from nibabel import Nifti1Image
 TOP = "Task03_Liver"
 
 
-def volume(seed: int, shape=(32, 32, 4), top: int = 200) -> bytes:
+def volume(seed: int, shape=(32, 32, 4), values=(-200, 200)) -> bytes:
     """A sound ``.nii.gz``."""
-    voxels = np.random.default_rng(seed).integers(0, top, shape).astype(np.int16)
+    voxels = np.random.default_rng(seed).integers(*values, shape).astype(np.int16)
     return gzip.compress(Nifti1Image(voxels, np.eye(4)).to_bytes(), 1, mtime=0)
 
 
@@ -52,9 +52,9 @@ def layout(
         numbers = list(range(first, first + n))
         rng.shuffle(numbers)
         for k in numbers:
-            top = 3 if folder == "labelsTr" else 200
+            values = (0, 3) if folder == "labelsTr" else (-200, 200)
             shape = (64, 64, 14 + k % 5)  # so long that headers are not near each other
-            files.append((f"{folder}/liver_{k}.nii.gz", make(k, shape, top)))
+            files.append((f"{folder}/liver_{k}.nii.gz", make(k, shape, values)))
     files.insert(len(files) // 2, ("dataset.json", table(cases, tests)))
     return files
 
