@@ -55,7 +55,8 @@ def fetch_whole(address: str, target: Path, md5: str, beside: int = 0) -> None:
             error = wrong_digest(part, md5, found)
             if attempt == "first":
                 warn(error.finding)
-                part.unlink()
+                part.unlink(missing_ok=True)
+                state_of(part).unlink(missing_ok=True)
         part.replace(target.with_name(target.name + ".bad"))
         state_of(part).unlink(missing_ok=True)
     except OSError as error:
@@ -120,9 +121,10 @@ def remote_of(address: str, part: Path) -> RemoteFile:
     """The remote file that ``part`` is of; without knowing it, ``part`` is removed."""
     try:
         state = json.loads(state_of(part).read_text(encoding="utf-8"))
-        known = (state["address"], state["etag"], state["total"])
-        good = isinstance(known[1], str | None) and isinstance(known[2], int | None)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        known = _, etag, total = state["address"], state["etag"], state["total"]
+        good = etag is None or (etag.isascii() and etag.isprintable())
+        good = good and (total is None or (type(total) is int and total > 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         known, good = (None, None, None), False
     remote = RemoteFile(address)
     if good and known[0] == remote.name:

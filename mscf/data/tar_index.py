@@ -201,7 +201,12 @@ def check_name(name: str, archive: str) -> None:
         raise refused(
             archive, "names must lead into its own folder", name, "archive-escape"
         )
-    plain = name.isascii() and name.isprintable() and not re.search(r'[<>:"|?*]', name)
+    plain = (
+        name
+        and name.isascii()
+        and name.isprintable()
+        and not re.search(r'[<>:"|?*]', name)
+    )
     if not plain or any(p.endswith((" ", ".")) and p != "." for p in parts) or (
         any(map(RESERVED.fullmatch, parts))
     ):  # fmt: skip

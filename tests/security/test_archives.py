@@ -74,7 +74,7 @@ def link_as_file(tar) -> None:
 
 
 def link_chain(tar) -> None:
-    """Longer than PATH_MAX when resolved: escapes ``filter="data"`` of Python 3.11.7."""
+    """Longer than PATH_MAX: escapes ``filter="data"`` of Python 3.11.7."""
     part, way = "d" * 200, TOP
     for name in "abcdefghijklmnop":
         add(tar, f"{way}/{part}", type=tarfile.DIRTYPE)
@@ -212,7 +212,9 @@ ALL = {  # the eight kinds, and by which check each must be refused
         link, link_as_folder, link_as_file, link_chain, hard_link,
         device, block_device, pipe, unknown, holes_of_gnu, holes_of_pax,
     ],
-    "archive-size": [eight_gigabytes, eight_gigabytes_by_pax, below_nothing, long_record],
+    "archive-size": [
+        eight_gigabytes, eight_gigabytes_by_pax, below_nothing, long_record,
+    ],
     "file-long": [bomb_beyond_its_header],
     "dims-bomb": [bomb_by_its_header],
     "archive-twice": [twice, other_case],
