@@ -103,7 +103,7 @@ def test_a_damaged_archive_is_a_list_of_known_files_or_refused(
     def well_formed(found) -> bool:
         names = [member.path.lower() for member in found]
         inside = all(
-            0 <= m.size and m.header + BLOCK + m.size <= path.stat().st_size
+            m.size >= 0 and m.header + BLOCK + m.size <= path.stat().st_size
             for m in found
         )
         known = all(LAYOUT.fullmatch(member.path) for member in found)
