@@ -22,6 +22,7 @@ from mscf.data.cases import natural
 from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
 from mscf.data.lits import check_lits, is_lits
 from mscf.data.part_file import check_room, digest_of, fetch_whole, progress
+from mscf.data.store_writer import sha256_of_record
 from mscf.data.streamed_volume import StreamedVolume
 from mscf.data.tar_index import BLOCK, LAYOUT, Member, index, parsed, refused
 from mscf.errors import (
@@ -115,9 +116,7 @@ class Record:
     def write(self) -> None:
         """Replaces the file."""
         rest = {k: v for k, v in vars(self).items() if k != "path"}
-        with replacing(self.path) as file:
-            json.dump({"mscf": version("mscf"), **rest}, file, indent=1)
-            file.write("\n")
+        write_note(self.path, {"mscf": version("mscf"), **rest})
 
     def holds(self, path: str) -> bool:
         """Whether a file is here as it came."""
@@ -310,14 +309,14 @@ def read_index(source: Source, out: Path) -> list[Member]:
     if isinstance(source, RemoteFile):
         listed = [list(vars(member).values()) for member in members]
         of = {"address": source.name, "etag": source.etag, "total": source.total}
-        write_text(cache, json.dumps({**of, "members": listed}))
+        write_note(cache, {**of, "members": listed})
     return members
 
 
 def known_index(cache: Path, source: RemoteFile) -> list[Member]:
     """The index of an earlier call; none if it is of another file or not as written."""
     try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
+        known = read_note(cache)
         members = [Member(*row) for row in known["members"]]
         same = [known["address"], known["etag"], known["total"]]
         good = same == [source.name, source.etag, source.total] and all(
@@ -326,7 +325,7 @@ def known_index(cache: Path, source: RemoteFile) -> list[Member]:
             and m.header + m.size < (source.total or 0)
             for m in members
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
     return members if good else []
 
@@ -438,7 +437,7 @@ ALONGSIDE = (".", "Task03_Liver.tar", "tar_index.json")
 def read_record(path: Path) -> Record:
     """What ``Record.write`` wrote; a damaged one is begun anew, with a warning."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = read_note(path)
         record = Record(
             path, said["address"], said["etag"], said["cases"], dict(said["files"]),
             said["complete"],
@@ -448,7 +447,7 @@ def read_record(path: Path) -> Record:
             True,
             False,
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if good:
         return record
@@ -471,6 +470,25 @@ def plain_folder(path: Path) -> None:
             path, "must be a folder", "a link", "folder-link", "remove it"
         )
     path.mkdir(exist_ok=True)
+
+
+def write_note(path: Path, note: dict) -> None:
+    """JSON with its own digest: a changed name in it would fetch another case."""
+    sealed = {**note, "sha256": sha256_of_record(note)}
+    write_text(path, json.dumps(sealed, indent=1) + "\n")
+
+
+def read_note(path: Path) -> dict:
+    """What ``write_note`` wrote.
+
+    Raises:
+        ValueError: it has been changed since, or is no JSON object; KeyError, TypeError
+            likewise.
+    """
+    note = json.loads(path.read_text(encoding="utf-8"))
+    if note.pop("sha256") != sha256_of_record(note):
+        raise ValueError("its digest does not agree")
+    return note
 
 
 def write_text(path: Path, text: str) -> None:

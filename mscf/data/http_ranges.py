@@ -226,9 +226,9 @@ class RemoteFile:
             self._connections[key] = connect(parts)
         connection = self._connections[key]
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers=headers)
+        self._reusable = False  # until its answer is read to the end
         self.requests += 1
-        self._reusable = False
+        connection.request("GET", target, headers=headers)
         return connection.getresponse()
 
     def _drop_unread(self) -> None:

@@ -11,7 +11,7 @@ from server import cut, serve, status
 
 from mscf.data import http_ranges
 from mscf.data.cases import find_cases
-from mscf.data.download import download
+from mscf.data.download import download, read_note, write_note
 from mscf.data.volume import read_labels, read_volume
 from mscf.errors import DownloadError, SettingsError, StorageError
 
@@ -296,10 +296,10 @@ def test_an_index_that_does_not_fit_is_made_again(site, tmp_path) -> None:
     served = site()
     download(tmp_path / "out", 2, served.address)
     path = tmp_path / "out/tar_index.json"
-    known = json.loads(path.read_text())
+    known = read_note(path)
     rows = [row for row in known["members"] if row[0] == "imagesTr/liver_2.nii.gz"]
     rows[0][1] += 512
-    path.write_text(json.dumps(known))
+    write_note(path, known)
     download(tmp_path / "out", 3, served.address)
     assert files_in(tmp_path / "out") == subset(0, 1, 2)
 
