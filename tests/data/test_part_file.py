@@ -102,7 +102,9 @@ def test_without_ranges_it_starts_anew_and_never_appends(
 
 
 @HELD
-@pytest.mark.parametrize("given", ["bytes 5-9/1010688", "nonsense", None])
+@pytest.mark.parametrize(
+    "given", ["bytes 5-9/1010688", "bytes 5-1010687/1010688", "nonsense", None]
+)
 def test_another_part_than_asked_for_is_thrown_away(given, served, target) -> None:
     served.faults.extend([cut(N), headed(Content_Range=given)])
     fetch(served, target)
