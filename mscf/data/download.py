@@ -11,23 +11,26 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
 from mscf.data.cases import natural
+from mscf.data.download_record import (
+    Record,
+    open_record,
+    read_note,
+    write_note,
+    write_text,
+)
 from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
 from mscf.data.lits import check_lits, is_lits
-from mscf.data.part_file import check_room, digest_of, fetch_whole, progress
-from mscf.data.store_writer import sha256_of_record
+from mscf.data.part_file import check_room, fetch_whole, progress
 from mscf.data.streamed_volume import StreamedVolume
 from mscf.data.tar_index import BLOCK, LAYOUT, Member, index, parsed, refused
 from mscf.errors import (
     DownloadError,
-    Finding,
     SettingsError,
     StorageError,
     cannot_write,
@@ -100,36 +103,6 @@ class LocalFile:
             while start < end and (chunk := file.read(min(1 << 20, end - start))):
                 start += len(chunk)
                 yield chunk
-
-
-@dataclass
-class Record:
-    """``download.json``: what was asked for, and the SHA-256 of each file that came."""
-
-    path: Path
-    address: str = ""
-    etag: str | None = None
-    cases: int | None = None  # None: all
-    files: dict[str, str] = field(default_factory=dict)
-    complete: bool = False
-
-    def write(self) -> None:
-        """Replaces the file."""
-        rest = {k: v for k, v in vars(self).items() if k != "path"}
-        write_note(self.path, {"mscf": version("mscf"), **rest})
-
-    def holds(self, path: str) -> bool:
-        """Whether a file is here as it came."""
-        file = self.path.parent / path
-        known = self.files.get(path)
-        return bool(known) and file.is_file() and (
-            digest_of(file, hashlib.sha256).hexdigest() == known
-        )  # fmt: skip
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything that was asked for is here as it came."""
-        return self.complete and all(map(self.holds, self.files))
 
 
 def download(
@@ -406,63 +379,6 @@ def contents(record: Record) -> str:
     return f"the first {len(names)} labelled cases ({', '.join(names)}), no others"
 
 
-def open_record(out: Path) -> Record:
-    """The record of an earlier call, or a new one in a folder that holds nothing else.
-
-    Raises:
-        StorageError: a file, or a folder with other things in it.
-    """
-    path = out / "download.json"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for part in out.glob("*/.*.part"):  # of a process that was killed
-            part.unlink()
-        strange = [p.name for p in out.iterdir() if not p.name.startswith(ALONGSIDE)]
-        if path.exists():
-            return read_record(path)
-    except OSError as error:
-        raise cannot_write(out, error, "must be a folder to write in") from error
-    if strange:
-        raise StorageError(
-            out, "must be a new folder or hold a download", strange[0], "folder-other",
-            "choose another folder",
-        )  # fmt: skip
-    return Record(path)
-
-
-# What may lie in a folder before its first record: hidden files, and what comes first.
-ALONGSIDE = (".", "Task03_Liver.tar", "tar_index.json")
-
-
-def read_record(path: Path) -> Record:
-    """What ``Record.write`` wrote; a damaged one is begun anew, with a warning."""
-    try:
-        said = read_note(path)
-        record = Record(
-            path, said["address"], said["etag"], said["cases"], dict(said["files"]),
-            said["complete"],
-        )  # fmt: skip
-        good = all(LAYOUT.fullmatch(file) for file in record.files)
-        good &= isinstance(record.cases, int | None) and record.complete in (
-            True,
-            False,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        good = False
-    if good:
-        return record
-    warn(
-        Finding(
-            str(path),
-            "must be as it was written",
-            "something else",
-            "download-record",
-            "every file is fetched again",
-        )
-    )
-    return Record(path)
-
-
 def plain_folder(path: Path) -> None:
     """Makes a folder; a link in its place would lead the files elsewhere."""
     if path.is_symlink():
@@ -470,28 +386,3 @@ def plain_folder(path: Path) -> None:
             path, "must be a folder", "a link", "folder-link", "remove it"
         )
     path.mkdir(exist_ok=True)
-
-
-def write_note(path: Path, note: dict) -> None:
-    """JSON with its own digest: a changed name in it would fetch another case."""
-    sealed = {**note, "sha256": sha256_of_record(note)}
-    write_text(path, json.dumps(sealed, indent=1) + "\n")
-
-
-def read_note(path: Path) -> dict:
-    """What ``write_note`` wrote.
-
-    Raises:
-        ValueError: it has been changed since, or is no JSON object; KeyError, TypeError
-            likewise.
-    """
-    note = json.loads(path.read_text(encoding="utf-8"))
-    if note.pop("sha256") != sha256_of_record(note):
-        raise ValueError("its digest does not agree")
-    return note
-
-
-def write_text(path: Path, text: str) -> None:
-    """A small file, whole or not at all."""
-    with replacing(path) as file:
-        file.write(text)

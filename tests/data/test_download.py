@@ -11,7 +11,8 @@ from server import cut, serve, status
 
 from mscf.data import http_ranges
 from mscf.data.cases import find_cases
-from mscf.data.download import download, read_note, write_note
+from mscf.data.download import download
+from mscf.data.download_record import read_note, write_note
 from mscf.data.volume import read_labels, read_volume
 from mscf.errors import DownloadError, SettingsError, StorageError
 
