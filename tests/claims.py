@@ -17,7 +17,7 @@ import pytest
 
 SECTIONS = (
     "checkpoints", "resume", "stopping", "numbers", "processes", "machine", "notebook",
-    "security",
+    "security", "downloads",
 )  # fmt: skip
 COLUMNS = ("what was done", "tried", "held", "seconds", "measured")
 

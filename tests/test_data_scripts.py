@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from msd_tar import layout, write_tar
+from server import serve
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
@@ -91,3 +93,41 @@ def test_power_writes_the_same_tables_twice(tmp_path) -> None:
         assert one == other
         committed = (ROOT / "results/excerpt-448" / name).read_text().splitlines()
         assert one.decode().splitlines()[0] == committed[0]
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A tar of four cases in MSD's layout on a server of this machine."""
+    server, served = serve(write_tar(tmp_path / "site.tar", layout(4)))
+    yield served
+    server.shutdown()
+    server.server_close()
+
+
+def test_download_says_what_it_fetched_and_that_it_is_there(site, tmp_path) -> None:
+    arguments = tmp_path / "out", "--cases", 2, "--address", site.address
+    result = run("download", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "the first 2 labelled cases (liver_0, liver_1), no others" in result.stdout
+    result = run("download", *arguments)
+    assert "complete and unchanged" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "check"),
+    [
+        (("--cases", 0), 2, "[cases]"),
+        (("--cases", 5), 2, "[cases]"),
+        (("--address", "ftp://example.org/a.tar"), 9, "[address]"),
+        ((), 9, "[checksum]"),  # the site's tar is not MSD's
+    ],
+)
+def test_a_download_that_fails_is_one_line(
+    options, code, check, site, tmp_path
+) -> None:
+    result = run("download", tmp_path / "out", "--address", site.address, *options)
+    assert result.exit_code == code
+    (line,) = [text for text in result.stderr.splitlines() if "error:" in text]
+    assert check in line
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.glob("out/*/*"))
