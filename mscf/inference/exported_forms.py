@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 from mscf.inference.folding import folded
 from mscf.inference.parity import Runner, noise
@@ -34,6 +35,8 @@ def write_onnx(trained: Trained, path: Path) -> Runner:
             network, (example,), dynamo=True, verbose=False, input_names=["slices"],
             output_names=["logits"], dynamic_shapes=(free_sides(trained.method),),
         )  # fmt: skip
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # the lines of code that they came of name folders
     program.model.metadata_props["mscf"] = json.dumps(how_to_feed(trained))
     program.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -46,9 +49,18 @@ def write_pt2(trained: Trained, path: Path) -> Runner:
     program = torch.export.export(
         network, (example,), dynamic_shapes=(free_sides(trained.method),)
     )
+    forget_places(program)
     facts = json.dumps(how_to_feed(trained))
     torch.export.save(program, path, extra_files={"mscf.json": facts})
     return torch.inference_mode()(torch.export.load(path).module())
+
+
+def forget_places(program: ExportedProgram) -> None:
+    """Drops the lines of code that operations came of: they name folders here."""
+    for part in program.graph_module.modules():
+        if isinstance(part, GraphModule):
+            for node in part.graph.nodes:
+                node.meta.pop("stack_trace", None)
 
 
 def traced(trained: Trained) -> tuple[nn.Module, Tensor]:
