@@ -1,13 +1,32 @@
 """Multi-scale fine-grained context (PAKDD 2020), replicated.
 
-``mscf.METHODS`` names the networks, ``mscf.build("mscf")`` gives one. Importing this
+``mscf.METHODS`` names the networks, ``mscf.build("mscf")`` gives one, ``mscf.load`` a
+trained one, ``mscf.add_context`` puts the paper's block into any other. Importing this
 package loads nothing slow: torch comes with the first network.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from mscf.models import METHODS, build
 
-__all__ = ["METHODS", "__version__", "build"]
+if TYPE_CHECKING:
+    from mscf.inference.weights import load
+    from mscf.models.add_context import add_context
+
+__all__ = ["METHODS", "__version__", "add_context", "build", "load"]
 
 __version__ = version("mscf")
+
+NEED_TORCH = {
+    "add_context": "mscf.models.add_context",
+    "load": "mscf.inference.weights",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The functions whose modules import torch, when they are first asked for."""
+    if name not in NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(NEED_TORCH[name]), name)

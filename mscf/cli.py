@@ -276,6 +276,36 @@ def evaluate(
         print(line)
 
 
+@app.command()
+def export(
+    source: Annotated[
+        str,
+        Argument(metavar="RUN", help="a run's folder, or its best.ckpt"),
+    ],
+    target: Annotated[Path, Argument(metavar="OUT", help="a new folder")],
+    onnx: Annotated[
+        bool, Option(help="model.onnx; needs the extra `export` of mscf")
+    ] = True,
+    pt2: Annotated[bool, Option(help="model.pt2, by torch.export")] = True,
+    verbose: Verbose = False,
+) -> None:
+    """Give a trained network to others: weights, ONNX, torch.export, a card.
+
+    OUT gets model.safetensors (which mscf.load reads), model.onnx and model.pt2
+    (batch, height and width free) and MODEL_CARD.md: data, settings, results,
+    hashes, and how far the forms are from the network. One that is further
+    than 1e-4 of the largest logit is an error, and then nothing is written.
+    """
+    from mscf.inference.export import export as export_run
+
+    with one_line_errors(verbose):
+        found = export_run(source, target, onnx, pt2)
+    for parity in found:
+        shape = " x ".join(map(str, parity.shape))
+        print(f"{parity.form}, {shape}: {parity.relative:.1e} of the largest logit")
+    print(f"{printable(str(target))}: MODEL_CARD.md says what it is")
+
+
 class PairsCommand(TyperCommand):
     """Takes ``-p NAME VALUE`` again and again; typer has no option like papermill's."""
 

@@ -1,15 +1,16 @@
-"""Writing a file whole or not at all."""
+"""Writing a file, or a folder, whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from mscf.errors import cannot_write
+from mscf.errors import SettingsError, cannot_write
 
 
 @contextmanager
@@ -45,6 +46,38 @@ def replacing(path: Path, text: bool = True, size: int = 0) -> Iterator[IO]:
         if part is not None:
             with suppress(OSError):  # renamed, or gone with its disk: nobody reads it
                 part.unlink()
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``path`` only when the block ends well.
+
+    Raises:
+        SettingsError: ``path`` is there already and not an empty folder.
+        StorageError: disk full, no permission; nothing is left behind.
+    """
+    part = None
+    try:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise SettingsError(
+                path, "must be a new or empty folder", "something there", "out",
+                "choose another one",
+            )  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(
+            tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        )
+        yield part
+        for file in part.iterdir():
+            sync(file)
+        part.chmod(0o777 & ~current_umask())
+        part.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def reserve(file: IO, offset: int, size: int) -> None:

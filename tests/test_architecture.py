@@ -28,6 +28,7 @@ MAY_IMPORT = {
     },
     "inference": {
         "numpy", "scipy", "pandas", "nibabel", "torch", "matplotlib", "tqdm",
+        "onnxruntime",
         "mscf.models", "mscf.data", "mscf.checkpoint", "mscf.visualisation",
         "mscf.inference",
     },

@@ -50,10 +50,13 @@ def test_binder_installs_what_the_notebooks_need_with_the_same_bounds() -> None:
     assert environment["dependencies"][-1] == {"pip": ["-e ."]}
 
 
-@pytest.mark.parametrize("name", sorted(requirements("book", "dev", "dicom", "grid")))
+EXTRAS = "book", "dev", "dicom", "export", "grid"
+
+
+@pytest.mark.parametrize("name", sorted(requirements(*EXTRAS)))
 def test_the_tested_version_is_within_the_bounds(name) -> None:
     tested = constraints()[canonicalize_name(name)]
-    assert requirements("book", "dev", "dicom", "grid")[name].specifier.contains(tested)
+    assert requirements(*EXTRAS)[name].specifier.contains(tested)
 
 
 def test_constraints_are_exact_versions_and_nothing_else() -> None:
@@ -62,7 +65,9 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
 
 
 def test_all_is_every_extra() -> None:
-    assert PROJECT["optional-dependencies"]["all"] == ["mscf[book,dev,dicom,grid]"]
+    assert PROJECT["optional-dependencies"]["all"] == [
+        "mscf[book,dev,dicom,export,grid]"
+    ]
 
 
 def test_jupyter_book_is_version_1() -> None:

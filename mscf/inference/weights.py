@@ -12,6 +12,8 @@ from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.errors import CheckpointError, SettingsError
 from mscf.models import find_method
 
+IN_FOLDERS = ("best.ckpt", "model.safetensors")  # of a run; of an export
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -22,24 +24,41 @@ class Trained:
     image_size: int  # pixels a side
     window: tuple[float, float]  # HU
     digest: str  # of the checkpoint
+    record: dict  # what the checkpoint says of itself
+
+
+def load(where: Path | str) -> nn.Module:
+    """A trained network in evaluation mode, on the CPU.
+
+    ``where`` is the folder of a run or of an export, or a checkpoint in one.
+
+    >>> network = mscf.load("runs/mine")
+    >>> logits = network(torch.zeros(1, 3, 448, 448))  # (1, 1, 448, 448)
+
+    Raises:
+        SettingsError, CheckpointError: as `open_weights`.
+    """
+    return open_weights(where).network
 
 
 def open_weights(where: Path | str) -> Trained:
-    """The network of a run's folder (its ``best.ckpt``) or of a checkpoint.
+    """The network of a run's or an export's folder, or of a checkpoint.
 
     Raises:
-        SettingsError: there is neither; weights under a name are not released yet.
+        SettingsError: there is none; weights under a name are not released yet.
         CheckpointError: a folder without a checkpoint, a damaged file, weights of
             another network.
     """
     path = Path(where)
     if path.is_dir():
-        path /= "best.ckpt"
-        if not path.is_file():
+        there = [path / name for name in IN_FOLDERS if (path / name).is_file()]
+        if not there:
             raise CheckpointError(
-                where, "must be the folder of a run", "no best.ckpt", "weights-missing",
+                where, "must be the folder of a run or of an export",
+                f"no {' and no '.join(IN_FOLDERS)}", "weights-missing",
                 "train at least one epoch, or name a checkpoint",
             )  # fmt: skip
+        path = there[0]
     elif not path.is_file():
         raise SettingsError(
             "weights", "must be a run's folder or a checkpoint", f"no {where}",
@@ -49,7 +68,7 @@ def open_weights(where: Path | str) -> Trained:
     method, image_size, window = settings_of(record, path)
     network = find_method(method).build(classes=1)
     load_weights(network, weights, path)
-    return Trained(network.eval(), method, image_size, window, record["digest"])
+    return Trained(network.eval(), method, image_size, window, record["digest"], record)
 
 
 def settings_of(record: dict, path: Path) -> tuple[str, int, tuple[float, float]]:

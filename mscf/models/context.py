@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from mscf.models.choices import check_choice
 from mscf.models.tiled_attention import tiled_attention
 
+RUNS = 8  # of rows, in which attention is exported to ONNX
+
 
 class SpatialContext(nn.Module):
     """Every position gathers from all others: ``(B, C, H, W)`` to the same, Eq. 1-3.
@@ -120,12 +122,29 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     changes no product; and each position's features side by side in memory, or they
     fall back to the map (free in channels-last).
     """
+    if torch.onnx.is_in_onnx_export():
+        return attend_in_runs(query, key, value)
     if tiles_pay(value):
         return tiled_attention(*map(exact, (query, key, value)))[0].to(value.dtype)
     width = value.shape[-1]
     query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
     heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
     return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+
+
+def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same by plain products, a run of rows after the other, for ONNX.
+
+    ONNX has no fused attention that every runtime keeps without the map. Sixteen runs
+    hold a sixteenth of it at a time, 38 MiB of a 112 x 112 skip. The borders are
+    computed from N, so that one file takes every size.
+    """
+    n = query.shape[1]
+    rows = (n + RUNS - 1) // RUNS  # ONNX divides towards 0, so no -(-n // RUNS)
+    query = F.pad(query, (0, 0, 0, RUNS * rows - n))
+    runs = query.unflatten(1, (RUNS, rows)).unbind(1)
+    made = [torch.softmax(run @ key.mT, dim=-1) @ value for run in runs]
+    return torch.stack(made, dim=1).flatten(1, 2)[:, :n]
 
 
 def tiles_pay(value: Tensor) -> bool:

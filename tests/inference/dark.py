@@ -36,6 +36,7 @@ class DarkMethod:
     """What METHODS knows of a method."""
 
     title: str = "Dark"
+    reference: str = "nobody"
     minimum_size: int = 16
     multiple: int = 16
 

@@ -1,0 +1,274 @@
+"""The block in other people's networks: five that many use, and layers that cannot."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import mscf
+from mscf.models.add_context import WithContext
+from mscf.models.context import ContextBlock
+from mscf.models.cost import parameters
+
+import mscf.compat  # isort: skip  (before what imports torchvision)
+
+
+def fcn() -> nn.Module:
+    from torchvision.models.segmentation import fcn_resnet50
+
+    return fcn_resnet50(weights=None, weights_backbone=None, num_classes=1)
+
+
+def deeplabv3() -> nn.Module:
+    from torchvision.models.segmentation import deeplabv3_resnet50
+
+    return deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=1)
+
+
+def smp_unet() -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    return smp.Unet("resnet34", encoder_weights=None)
+
+
+def monai_unet() -> nn.Module:
+    from monai.networks.nets import UNet
+
+    return UNet(2, 1, 1, channels=(16, 32, 64), strides=(2, 2), num_res_units=2)
+
+
+def monai_attention_unet() -> nn.Module:
+    from monai.networks.nets import AttentionUnet
+
+    return AttentionUnet(2, 1, 1, channels=(16, 32, 64), strides=(2, 2))
+
+
+# What builds it; which layers; the channels of what each gives; the input's.
+NETWORKS = {
+    "FCN": (fcn, {"backbone.layer2": 512, "classifier.2": 512}, 3),
+    "DeepLabV3": (deeplabv3, {"classifier.0": 256}, 3),
+    "smp.Unet": (
+        smp_unet,
+        {"encoder.layer1": 64, "encoder.layer2": 128, "encoder.layer3": 256},
+        3,
+    ),
+    "monai UNet": (monai_unet, {"model.0": 16, "model.1.submodule.0": 32}, 1),
+    "monai AttentionUnet": (
+        monai_attention_unet,
+        {"model.1.attention": 16, "model.1.submodule.1.attention": 32},
+        1,
+    ),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def case(request) -> tuple[nn.Module, dict[str, int], Tensor]:
+    """A network in evaluation mode, layers with their channels, and an input."""
+    make, layers, channels = NETWORKS[request.param]
+    torch.manual_seed(0)
+    return make().eval(), layers, torch.rand(2, channels, 64, 64)
+
+
+@torch.inference_mode()
+def computed(model: nn.Module, x: Tensor) -> Tensor:
+    """The logits; torchvision's networks give them in a dictionary."""
+    made = model(x)
+    return made if isinstance(made, Tensor) else made["out"]
+
+
+def moved(model: nn.Module) -> nn.Module:
+    """Every alpha and beta away from 0, so that the blocks do something."""
+    for module in model.modules():
+        if isinstance(module, ContextBlock):
+            nn.init.constant_(module.spatial.alpha, 0.7)
+            nn.init.constant_(module.channel.beta, 0.3)
+    return model
+
+
+def test_a_network_computes_the_same_bits_at_the_start(case) -> None:
+    model, layers, x = case
+    before = computed(model, x)
+    assert mscf.add_context(model, list(layers), x) is model
+    torch.testing.assert_close(computed(model, x), before, rtol=0, atol=0)
+    after = computed(moved(model), x)
+    assert (after - before).abs().max() > 1e-3 * before.abs().max()
+
+
+def test_the_blocks_add_the_parameters_of_their_channels(case) -> None:
+    model, layers, x = case
+    before = parameters(model)
+    mscf.add_context(model, list(layers), x)
+    # Query and key to C / 8, value, all with bias; alpha and beta.
+    added = [2 * (c + 1) * (c // 8) + (c + 1) * c + 2 for c in layers.values()]
+    assert parameters(model) - before == sum(added)
+
+
+def test_the_papers_three_scales_get_the_papers_parameters() -> None:
+    model, layers, _ = smp_unet(), *NETWORKS["smp.Unet"][1:]
+    before = parameters(model)
+    assert parameters(mscf.add_context(model, list(layers))) - before == 108_086
+
+
+def test_as_printed_the_block_doubles_its_maps(case) -> None:
+    model, layers, x = case
+    (name, *_) = layers
+    seen = {}
+    mscf.add_context(model, [name], x, residual="printed")
+    block = model.get_submodule(name)
+    block.layer.register_forward_hook(lambda *args: seen.update(plain=args[-1].clone()))
+    block.register_forward_hook(lambda *args: seen.update(block=args[-1].clone()))
+    computed(model, x)
+    torch.testing.assert_close(seen["block"], 2 * seen["plain"], rtol=0, atol=0)
+
+
+def test_training_moves_every_alpha_and_beta(case) -> None:
+    model, layers, x = case
+    model = mscf.add_context(model, list(layers), x).train()
+    target = (torch.rand(2, 1, 64, 64) > 0.5).float()
+    made = model(x)
+    logits = made if isinstance(made, Tensor) else made["out"]
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    binary_cross_entropy_with_logits(logits, target).backward()
+    optimizer.step()
+    scales = {
+        n: p for n, p in model.named_parameters() if n.endswith(("alpha", "beta"))
+    }
+    assert len(scales) == 2 * len(layers)
+    assert all(scale.item() for scale in scales.values()), scales
+
+
+def test_blocks_survive_a_copy_and_a_state_dict(case) -> None:
+    model, layers, x = case
+    other = mscf.add_context(copy.deepcopy(model), list(layers), x)
+    moved(mscf.add_context(model, list(layers), x))
+    expected = computed(model, x)
+    torch.testing.assert_close(computed(copy.deepcopy(model), x), expected)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(computed(other, x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.check
+def test_a_network_with_blocks_is_compiled_whole(case) -> None:
+    model, layers, x = case
+    moved(mscf.add_context(model, list(layers), x))
+    torch.compiler.reset()
+    captured = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(computed(captured, x), computed(model, x))
+
+
+@pytest.mark.check
+def test_a_network_with_blocks_is_exported(case) -> None:
+    model, layers, x = case
+    moved(mscf.add_context(model, list(layers), x))
+    model, x = model.double(), x.double()  # one-hot maps of Eq. 4 show every rounding
+    exported = torch.export.export(model, (x,)).module()
+    expected = computed(model, x)
+    torch.testing.assert_close(computed(exported, x), expected, rtol=1e-9, atol=1e-9)
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+
+
+def test_a_dry_run_leaves_modes_and_statistics_as_they_were() -> None:
+    model = small().train()
+    model[1].eval()
+    before = copy.deepcopy(model.state_dict())
+    mscf.add_context(model, ["0"])
+    after = model.state_dict()
+    assert [m.training for m in model] == [True, False, True]
+    assert model[0].context.training
+    assert all(
+        torch.equal(after[n.replace("0.", "0.layer.")], before[n]) for n in before
+    )
+
+
+def test_a_block_has_the_precision_of_its_layer() -> None:
+    model = mscf.add_context(small().double(), ["2"])
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+
+
+def test_a_layer_and_one_inside_it_are_both_given_blocks() -> None:
+    model = nn.Sequential(small(), nn.Conv2d(8, 1, 1))
+    x = torch.rand(1, 3, 16, 16)
+    before = model(x)
+    mscf.add_context(model, ["0", "0.1"], x)
+    assert sum(isinstance(m, WithContext) for m in model.modules()) == 2
+    torch.testing.assert_close(model(x), before, rtol=0, atol=0)
+
+
+class Odd(nn.Module):
+    """Layers that cannot be given a block, each for another reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.good = nn.Conv2d(3, 8, 1)
+        self.alias = nn.Conv2d(8, 8, 1)
+        self.other_name = self.alias
+        self.twice = nn.Conv2d(8, 8, 1)
+        self.never = nn.Conv2d(8, 8, 1)
+        self.narrow = nn.Conv2d(8, 4, 1)
+        self.flat = nn.Flatten()
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(self.twice(self.alias(self.good(x))))
+        return self.flat(self.narrow(self.pair(x)[0]))
+
+
+class Pair(nn.Module):
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x, x]
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([], "at least one"),
+        ("good", "list .*found: 'good'"),
+        (["goood"], "found: goood.*nearest: good"),
+        (["xyz"], "nearest: none"),
+        ([""], "nearest"),
+        (["good", "good"], "given 2 times"),
+        (["alias"], "one name.*alias, other_name"),
+        (["twice"], "once.*found: 2 times"),
+        (["never"], "once.*found: 0 times"),
+        (["narrow"], r"at least 8 channels .*\(1, 4, 256, 256\)"),
+        (["flat"], r"map .*found: \(1, 262144\)"),
+        (["pair"], "map .*list"),
+    ],
+)
+def test_a_layer_that_cannot_have_a_block_is_named(layers, said) -> None:
+    model = Odd()
+    names = [name for name, _ in model.named_modules()]
+    with pytest.raises(ValueError, match=said):
+        mscf.add_context(model, layers)
+    assert [name for name, _ in model.named_modules()] == names
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("again", ["0", "0.layer", "0.context"])
+def test_a_layer_is_given_one_block_only(again) -> None:
+    model = mscf.add_context(small(), ["0"])
+    with pytest.raises(
+        ValueError, match=rf"layer {again} must have no context block yet"
+    ):
+        mscf.add_context(model, [again])
+
+
+def test_an_example_that_does_not_fit_is_said_with_the_networks_own_words() -> None:
+    with pytest.raises(ValueError, match=r"example .*3 channels.*example=torch"):
+        mscf.add_context(small(), ["0"], torch.zeros(1, 1, 16, 16))
+    with pytest.raises(ValueError, match=r"no 2-D convolution.*example=torch"):
+        mscf.add_context(nn.Sequential(nn.ReLU()), ["0"])
+
+
+def test_an_option_that_is_no_choice_leaves_the_model_as_it_was() -> None:
+    model = small()
+    with pytest.raises(ValueError, match="residual must be one of"):
+        mscf.add_context(model, ["0"], residual="twice")
+    with pytest.raises(TypeError, match="spatail"):
+        mscf.add_context(model, ["0"], spatail=False)
+    assert isinstance(model[0], nn.Conv2d)
