@@ -1,6 +1,7 @@
 import json
 import resource
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -278,13 +279,13 @@ def test_a_refused_case_that_was_mended_meanwhile_is_read(
 
 
 def test_no_tumour_anywhere_is_refused(cases, tmp_path, monkeypatch) -> None:
-    whole = case_slices.read_labels
+    whole = case_slices.read_case
 
-    def without_tumour(path, like):
-        labels, sha256 = whole(path, like)
-        return np.minimum(labels, 1), sha256
+    def without_tumour(case):
+        read = whole(case)
+        return replace(read, labels=np.minimum(read.labels, 1))
 
-    monkeypatch.setattr(case_slices, "read_labels", without_tumour)
+    monkeypatch.setattr(case_slices, "read_case", without_tumour)
     for slices in ("tumour", "all"):
         with pytest.raises(InputError, match=r"cases: .*\[no-tumour\]"):
             prepare(cases, tmp_path / slices, size=192, slices=slices, processes=1)
