@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import Finding
 
-LIVER, TUMOUR = 1, 2
 AIR, LUNG, BONE = -150, -500, 200  # HU: below, below, above
 WINDOWED = 300  # HU; a copy cut to a window ends below, and shows no bone
 SIDE = 128  # voxels along an axis: enough to see where an organ lies

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from mscf.data.cases import Case
 from mscf.data.resize import AIR, pad_to_square, resize_images, resize_masks
-from mscf.data.volume import as_slices
+from mscf.data.volume import LIVER, TUMOUR, as_slices
 from mscf.data.whole_case import read_case
 from mscf.errors import Finding, InputError
-
-LIVER, TUMOUR = 1, 2
 
 
 @dataclass

@@ -19,7 +19,6 @@ import pandas as pd
 from nibabel.orientations import ornt2axcodes
 from tqdm import tqdm
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.cases import (
     Case,
     by_name,
@@ -31,11 +30,10 @@ from mscf.data.cases import (
 )
 from mscf.data.dicom import looks_like_dicom, read_series
 from mscf.data.digests import Digests
-from mscf.data.persons import CHANCE, LEAST, look_alikes
 from mscf.data.processes import how_many, in_order
 from mscf.data.scan import Scan
 from mscf.data.spreadsheet import as_csv
-from mscf.data.volume import Volume, read_volume
+from mscf.data.volume import TUMOUR, Volume, read_volume
 from mscf.data.whole_case import read_case
 from mscf.errors import (
     Finding,
@@ -241,6 +239,8 @@ def peak_memory() -> Iterator[list[float]]:
 
 def same_persons(cases: list[Case], source: Path) -> Iterator[Checked]:
     """The pairs of cases that look like one person and are not told to be."""
+    from mscf.data.persons import CHANCE, LEAST, look_alikes  # slow to import
+
     if len(cases) < LEAST:
         must = f"must have {LEAST} cases to tell a likeness from chance"
         found = Finding(str(source), must, str(len(cases)), "same-person", "not looked")

@@ -19,7 +19,8 @@ from mscf.data.geometry import doubts_of_geometry, orientation_on, says_spacing
 from mscf.data.nifti import Header, Voxels, read_nifti
 from mscf.errors import Finding, InputError
 
-LABELS = (0, 1, 2)  # background, liver, tumour
+LIVER, TUMOUR = 1, 2
+LABELS = (0, LIVER, TUMOUR)  # 0 is background
 FAT = -20  # HU; a CT of a body goes at least so low
 ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
 
