@@ -67,13 +67,15 @@ def disagreeing(header: Header, path: Path) -> tuple[Finding, ...]:
         return ()
     must, todo = "sform and qform must say the same place", "sform is taken"
     try:
-        other = header.nifti.get_qform()
-        apart = shift(other, header.affine, header.shape)
+        with np.errstate(invalid="ignore"):
+            other = header.nifti.get_qform()
     except NO_NIFTI:
+        other = np.full((4, 4), np.nan)
+    if not np.isfinite(other).all() or not other[:3, :3].any(axis=0).all():
         found = "a qform that makes no sense"
+    elif shift(other, header.affine, header.shape) <= SAME:
+        return ()
     else:
-        if apart <= SAME:
-            return ()
         turned = angles(directions(header.affine), directions(other)).max()
         away = np.linalg.norm(header.affine[:3, 3] - other[:3, 3])
         found = f"{turned:.1f} degrees and {away:.1f} mm apart"

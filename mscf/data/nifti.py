@@ -9,6 +9,7 @@ looked at as it was stored, and nothing is unpacked that the header does not pro
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import stat
 from collections.abc import Iterator
@@ -41,9 +42,13 @@ KINDS = {  # by the length that a header begins with
     540: (nib.Nifti2Header, nib.Nifti2Header.single_magic),
 }
 ORDERS = {"<": "little", ">": "big"}
+QUIET = logging.getLogger("mscf.nibabel")  # what it mends is said in one line, by us
+QUIET.disabled = True
 EXTENSION = 4  # bytes behind the header: the first is 1 where more of it follows
 MOST_VOXELS = 10**9  # 3,800 slices of 512 x 512
 FURTHEST = 2**24  # bytes; where voxels begin, behind the header and its extensions
+SIZES = (1e-4, 1e4)  # of a voxel, in whatever unit: metres, mm and micrometres pass
+AWAY, FLAT = 1e7, 1e4  # of the origin, likewise; of axes nearly in one plane
 SLACK = 2**20  # bytes of zeros that may follow the voxels
 RENAME = "give it the ending of what it is"
 BEGINNINGS = {  # what files are that have another name
@@ -210,11 +215,13 @@ def read_header(stream: Stream, path: Path) -> Header:
     begin += stream.read(size + EXTENSION - len(begin))
     stored = stored_header(begin[:size], kind, order, path)
     shape = shape_of(stored, path)
+    nifti = stored.copy()
     try:
-        nifti = kind(begin[:size], order)
+        nifti.check_fix(QUIET)
         offset, dtype = nifti.get_data_offset(), nifti.get_data_dtype()
         slope, inter = nifti.get_slope_inter()
-        affine = nifti.get_best_affine()
+        with np.errstate(invalid="ignore"):  # looked at by check_place
+            affine = nifti.get_best_affine()
     except NO_NIFTI as error:
         raise not_nifti(path, str(error) or type(error).__name__) from error
     if stored["magic"].item() != magic or offset < size + EXTENSION:
@@ -277,7 +284,10 @@ def check_place(
     if nifti["sform_code"] == 0 and not (np.isfinite(sizes) & (sizes > 0)).all():
         found = "voxels of " + " x ".join(f"{size:g}" for size in sizes) + " mm"
         raise InputError(path, must, found, "geometry-invalid")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
+    axes = np.linalg.norm(affine[:3, :3], axis=0)
+    sound = np.isfinite(affine).all() and (axes > SIZES[0]).all()
+    sound = sound and (axes < SIZES[1]).all() and np.abs(affine[:3, 3]).max() < AWAY
+    if not sound or np.linalg.cond(affine[:3, :3] / axes) > FLAT:
         found = "an affine that does not"
         raise InputError(path, must, found, "geometry-invalid")
 
