@@ -22,6 +22,7 @@ from mscf.errors import Finding, InputError
 LIVER, TUMOUR = 1, 2
 LABELS = (0, LIVER, TUMOUR)  # 0 is background
 FAT = -20  # HU; a CT of a body goes at least so low
+PLANES = 16  # of a file at once
 ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
 
 
@@ -64,7 +65,8 @@ def read_volume(path: Path) -> Volume:
     """
     header, voxels, sha256 = read_nifti(path)
     seen = GreyValues(path)
-    seen.add(voxels)
+    for start in range(0, voxels.shape[2], PLANES):  # what is looked at stays small
+        seen.add(voxels[..., start : start + PLANES], start)
     seen.check(header.dtype)
     return turned(voxels, header, sha256, path)
 
@@ -208,7 +210,7 @@ def as_labels(
     """
     whole = values.dtype.kind in "iu"
     if whole and values.min() >= min(LABELS) and values.max() <= max(LABELS):
-        return values.astype(np.uint8), ()  # what nearly all files hold
+        return values.astype(np.uint8, copy=False), ()  # what nearly all files hold
     if not whole:
         check_finite(values, path)
     rounded = np.rint(values)

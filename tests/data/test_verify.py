@@ -211,7 +211,7 @@ def test_sha256sum_reads_the_digests_whatever_the_names(tmp_path) -> None:
     names = ["a.nii", "b c.nii", "new\nline.nii", "back\\slash.nii", "Zo\u00eb.nii"]
     sources = {}
     for name in names:
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8")
         sources[str(tmp_path / name)] = digest(name)
     write_digests(tmp_path, sources)
     assert Digests.read(tmp_path).known == {n: digest(n) for n in names}
