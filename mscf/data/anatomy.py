@@ -19,7 +19,7 @@ from mscf.errors import Finding
 
 AIR, LUNG, BONE = -150, -500, 200  # HU: below, below, above
 WINDOWED = 300  # HU; a copy cut to a window ends below, and shows no bone
-SIDE = 128  # voxels along an axis: enough to see where an organ lies
+SIDE = 64  # voxels along an axis: enough to see where an organ lies
 MARGIN = 0.05  # of the body's width that the liver may lie to the left
 MIDDLE = 0.15  # of its width to both sides of its middle: where the spine is
 LUNGS = 0.1  # of a slice of the body: more air than in any bowel
@@ -102,16 +102,22 @@ def lost_tumour(
     hu: NDArray, labels: NDArray, ml: float | None
 ) -> list[tuple[str, str, str]]:
     """Tumour away from the liver, or in air."""
-    from scipy.ndimage import binary_dilation, label
+    from scipy.ndimage import label
 
     tumour = labels == TUMOUR
     if not tumour.any():
         return []
     box = around(tumour)
-    hu, labels, tumour = hu[box], labels[box], tumour[box]
-    lesions, _ = label(tumour)
-    near = binary_dilation(labels == LIVER)
-    away = tumour & ~np.isin(lesions, np.unique(lesions[near & tumour]))
+    # Copied so that memory is passed through in its order: twice as fast.
+    hu, labels, tumour = (np.array(x[box].T, order="C") for x in (hu, labels, tumour))
+    lesions, n_lesions = label(tumour)
+    at_liver = np.zeros(n_lesions + 1, bool)
+    for axis in range(3):
+        of_lesion, of_liver = (np.moveaxis(x, axis, 0) for x in (lesions, labels))
+        of_liver = of_liver == LIVER
+        at_liver[of_lesion[1:][of_liver[:-1]]] = True
+        at_liver[of_lesion[:-1][of_liver[1:]]] = True
+    away = tumour & ~at_liver[lesions]
     in_air = tumour & (hu < AIR)
     check, found = "tumour-outside-liver", []
     if n := np.count_nonzero(away):

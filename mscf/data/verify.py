@@ -193,7 +193,7 @@ def read_both(case: Case, blank: Checked) -> Checked:
     return replace(
         blank,
         warnings=whole.repairs,
-        facts=facts_of(whole.volume),
+        facts=facts_of(whole.volume, whole.spacing_known),
         tumour=bool((whole.labels == TUMOUR).any()),
         sources=dict(
             zip(map(str, (case.image, case.label)), whole.sources, strict=True)
@@ -207,22 +207,22 @@ def read_images(case: Case, blank: Checked) -> Checked:
         with tempfile.TemporaryDirectory() as room:
             scan = read_series(case.image, Path(room))
             with scan.slices:
-                return replace(blank, facts=facts_of(scan), warnings=scan.repairs)
+                return replace(blank, facts=facts_of(scan, True), warnings=scan.repairs)
     volume = read_volume(case.image)
     return replace(
         blank,
         warnings=case.repairs + volume.repairs,
-        facts=facts_of(volume),
+        facts=facts_of(volume, case.spacing_known and volume.spacing_known),
         sources={str(case.image): volume.sha256},
     )
 
 
-def facts_of(image: Volume | Scan) -> str:
+def facts_of(image: Volume | Scan, spacing_known: bool) -> str:
     """Shape, axes of the file and size of a voxel in words."""
     voxels = " x ".join(map(str, image.shape))
     codes = "".join(ornt2axcodes(image.orientation))
     mm = " x ".join(f"{side:.2f}" for side in image.spacing)
-    return f"{voxels} voxels, {codes}, {mm if image.spacing_known else 'unknown'} mm"
+    return f"{voxels} voxels, {codes}, {mm if spacing_known else 'unknown'} mm"
 
 
 @contextmanager
@@ -287,7 +287,7 @@ def in_words(results: Iterable[Checked]) -> str:
     wide = max((len(printable(checked.name)) for checked in cases), default=0)
     lines = []
     for c in cases:
-        cost = f"{c.seconds:7.2f} s{c.peak_mb:7.0f} MB"
+        cost = f"{c.seconds:7.2f} s{c.peak_mb:7.0f} MB" if c.seconds else " " * 19
         said = ", ".join(dict.fromkeys(f.check for f in c.findings)) or c.facts
         lines.append(f"{printable(c.name):{wide}}  {c.outcome:8}{cost}  {said}")
     return "\n".join(lines)

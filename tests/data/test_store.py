@@ -487,3 +487,16 @@ def test_the_excerpt_holds_what_its_readme_says(tmp_path) -> None:
     patients = pd.read_csv(excerpt / "patients.csv", dtype="str")
     of_case = dict(zip(patients["case"], patients["patient"], strict=True))
     assert store.index["patient"].tolist() == store.index["case"].map(of_case).tolist()
+
+
+def test_what_was_repaired_stands_in_the_record(cases, tmp_path, capsys) -> None:
+    import nibabel as nib
+
+    path = cases / "labelsTr/liver_2.nii.gz"
+    labels = nib.load(path)
+    floats = np.asarray(labels.dataobj).astype(np.float32)
+    nib.save(nib.Nifti1Image(floats, labels.affine), path)
+    store = prepare(cases, tmp_path / "store", size=192, processes=1)
+    (repair,) = store.record["repairs"]
+    assert (repair["file"], repair["check"]) == (str(path), "label-float")
+    assert capsys.readouterr().err.count("[label-float]") == 1

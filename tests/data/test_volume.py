@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import itertools
 from pathlib import Path
 
@@ -350,3 +351,42 @@ def test_a_drift_below_half_a_voxel_is_taken(volume, tmp_path) -> None:
     near[0, 3] += 0.2 * 0.8
     path = write(tmp_path / "label.nii", LABELS.astype(np.uint8), near)
     assert np.array_equal(read_labels(path, volume)[0], LABELS)
+
+
+# What follows the voxels
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_zeros_behind_the_voxels_are_left_out_with_a_word(name, tmp_path) -> None:
+    content = write(tmp_path / "b.nii", hu()).read_bytes() + bytes(1000)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, hu())
+    assert [r.found for r in volume.repairs] == ["1,000 zeros behind them"]
+    assert volume.spacing_known
+
+
+@pytest.mark.parametrize("rest", [b"\1", bytes(2**20 + 1), gzip.compress(b"more")])
+def test_other_or_many_bytes_behind_the_voxels_are_refused(rest, tmp_path) -> None:
+    path = write(tmp_path / "a.nii", hu())
+    path.write_bytes(path.read_bytes() + rest)
+    refused(path, "file-long")
+    packed = tmp_path / "b.nii.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    refused(packed, "file-long")
+
+
+def test_a_second_member_of_zeros_is_read_as_what_follows(tmp_path) -> None:
+    path = write(tmp_path / "a.nii.gz", hu())
+    path.write_bytes(path.read_bytes() + gzip.compress(bytes(10)))
+    assert [r.check for r in read_volume(path).repairs] == ["file-long"]
+    path.write_bytes(path.read_bytes() + gzip.compress(b"text"))
+    refused(path, "file-long")
+
+
+def test_the_digest_is_that_of_the_file(tmp_path) -> None:
+    for name in ("a.nii", "b.nii.gz"):
+        path = write(tmp_path / name, hu())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert read_volume(path).sha256 == digest
