@@ -111,9 +111,11 @@ def test_what_was_done_before_an_interruption_is_in_the_table(
 def test_a_table_that_cannot_be_written_is_said_before_anything_is_read(
     tiny_cases, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(verify_module, "read_case", None)  # would fail if called
+    read = []
+    monkeypatch.setattr(verify_module, "read_case", read.append)
     with pytest.raises(StorageError):
         verify(tiny_cases, tmp_path / "nowhere/t.csv", processes=1)
+    assert read == []
 
 
 def test_a_folder_that_makes_no_sense_is_a_row_without_a_case(tmp_path) -> None:
@@ -145,6 +147,17 @@ def test_with_strict_a_warning_is_a_refusal(tmp_path, tiny_cases) -> None:
     (refused,) = verify(tmp_path, tmp_path / "t.csv", strict=True, processes=1)
     assert refused.outcome == REFUSED
     assert [str(e) for e in refusals([refused])] == [str(w) for w in taken.warnings]
+
+
+def test_millimetres_that_the_table_of_patients_denies_are_not_given(
+    cases, tmp_path
+) -> None:
+    rows = [f"liver_{n},P{n},{'false' if n else 'true'}" for n in range(6)]
+    table_of = "\n".join(["case,patient,spacing_known", *rows])
+    (cases / "patients.csv").write_text(table_of)
+    results = verify(cases, tmp_path / "t.csv", processes=1)
+    known = ["unknown mm" not in checked.facts for checked in results]
+    assert known == [True] + [False] * 5
 
 
 def test_images_alone_are_looked_at_in_any_folder(tiny_cases, tmp_path) -> None:
