@@ -25,7 +25,8 @@ class Finding:
 
     def __str__(self) -> str:
         todo = f"; {self.todo}" if self.todo else ""
-        return f"{self.file}: {self.must} (found: {self.found}){todo} [{self.check}]"
+        must = f"{self.must} (found: {self.found}){todo} [{self.check}]"
+        return printable(f"{self.file}: {must}")
 
 
 class MscfError(Exception):

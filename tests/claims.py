@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 SECTIONS = (
-    "checkpoints", "resume", "stopping", "numbers", "processes", "machine", "notebook",
-    "security", "downloads",
+    "input", "downloads", "checkpoints", "resume", "stopping", "numbers", "processes",
+    "machine", "notebook", "security",
 )  # fmt: skip
 COLUMNS = ("what was done", "tried", "held", "seconds", "measured")
 

@@ -131,3 +131,45 @@ def test_a_download_that_fails_is_one_line(
     assert check in line
     assert "Traceback" not in result.output
     assert not list(tmp_path.glob("out/*/*"))
+
+
+def test_verify_says_what_came_of_every_case(cases, tmp_path) -> None:
+    path = cases / "imagesTr/liver_3.nii.gz"
+    path.write_bytes(path.read_bytes()[:-50])
+    out = tmp_path / "t.csv"
+    result = run("verify", cases, "--out", out, "--processes", 1, "--write-digests")
+    assert result.exit_code == 3
+    lines = result.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:6]] == [
+        [f"liver_{n}", "refused" if n == 3 else "sound"] for n in range(6)
+    ]
+    assert lines[6] == "6 cases: 5 sound, 0 with warnings, 1 refused"
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {path}: ")
+    assert "[gz-truncated]" in errors[0]
+    assert not (cases / "SHA256SUMS").exists()  # only of a folder without a refusal
+    assert len(out.read_text().splitlines()) == 7
+
+
+def test_verify_keeps_digests_and_sees_a_change_by_them(cases, tmp_path) -> None:
+    arguments = cases, "--out", tmp_path / "t.csv", "--processes", 1
+    result = run("verify", *arguments, "--write-digests")
+    assert result.exit_code == 0
+    assert "digests of 12 files" in result.stdout
+    shutil.copy(cases / "imagesTr/liver_0.nii.gz", cases / "imagesTr/liver_1.nii.gz")
+    result = run("verify", *arguments)
+    assert result.exit_code == 3
+    assert "liver_1.nii.gz: must be the file whose digest" in result.stderr
+
+
+def test_a_warning_is_no_failure_but_with_strict(tmp_path, tiny_cases) -> None:
+    for kind in ("imagesTr", "labelsTr"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "a.nii.gz").symlink_to(tiny_cases / kind / "liver_0.nii.gz")
+    arguments = tmp_path, "--out", tmp_path / "t.csv", "--processes", 1
+    result = run("verify", *arguments)
+    assert result.exit_code == 0
+    assert "1 with warnings" in result.stdout
+    assert "[path-odd]" in result.stderr
+    assert run("verify", *arguments, "--strict").exit_code == 3

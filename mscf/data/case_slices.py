@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from mscf.data.cases import Case
 from mscf.data.resize import AIR, pad_to_square, resize_images, resize_masks
-from mscf.data.volume import as_slices, read_labels, read_volume
+from mscf.data.volume import LIVER, TUMOUR, as_slices
+from mscf.data.whole_case import read_case
 from mscf.errors import Finding, InputError
-
-LIVER, TUMOUR = 1, 2
 
 
 @dataclass
@@ -36,9 +35,8 @@ def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
     """
     from scipy.ndimage import label as components  # slow to import, workers only
 
-    volume = read_volume(case.image)
-    labels, label_sha256 = read_labels(case.label, like=volume)
-    hu, masks = as_slices(volume.voxels), as_slices(labels)
+    whole = read_case(case)
+    hu, masks = as_slices(whole.volume.voxels), as_slices(whole.labels)
     least = {"tumour": TUMOUR, "liver": LIVER, "all": 0}[slices]
     chosen = np.flatnonzero(masks.max(axis=(1, 2)) >= least)
     # Slice by slice in memory from here on: files hold them voxel by voxel of a column.
@@ -46,7 +44,7 @@ def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
     height, width = masks.shape[1:]
     images = resize_images(pad_to_square(hu, AIR), size)
     stored = resize_masks(pad_to_square(masks, 0), size)
-    x, y, z = volume.spacing
+    x, y, z = whole.volume.spacing
     grown = max(height, width) / size
     rows = []
     for i, number in enumerate(chosen):
@@ -56,15 +54,13 @@ def slices_of_case(case: Case, size: int, slices: str) -> CaseSlices:
             "case": case.name, "patient": case.patient, "slice": int(number),
             "height": height, "width": width,
             "spacing_y": y * grown, "spacing_x": x * grown, "spacing_z": z,
-            "spacing_known": case.spacing_known and volume.spacing_known,
+            "spacing_known": whole.spacing_known,
             "liver_px": int((masks[i] >= LIVER).sum()), "tumour_px": int(tumour.sum()),
             "lesions": int(components(tumour)[1]),  # four neighbours
             "stored_tumour_px": left, "tumour_lost": bool(tumour.any() and not left),
             "sha256": sha256_of_slice(images[i], stored[i]),
         })  # fmt: skip
-    return CaseSlices(
-        images, stored, rows, [volume.sha256, label_sha256], volume.repairs
-    )
+    return CaseSlices(images, stored, rows, whole.sources, whole.repairs)
 
 
 def sha256_of_slice(image: NDArray[np.int16], mask: NDArray[np.uint8]) -> str:

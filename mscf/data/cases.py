@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ import pandas as pd
 from mscf.errors import Finding, InputError, raise_all, warn
 
 SUFFIXES = (".nii", ".nii.gz")
+PLAIN = re.compile(r"\w[\w .+()-]*\Z", re.ASCII)  # a name that every system takes
 TRUE_OR_FALSE = {"true": True, "false": False}
 
 
@@ -28,6 +30,7 @@ class Case:
     """One CT study: its image, its labels if it has any, and whose it is.
 
     Where ``spacing_known`` is false no millimetre may be read from the file.
+    ``repairs``: what is odd about where its files lie.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Case:
     label: Path | None
     patient: str
     spacing_known: bool = True
+    repairs: tuple[Finding, ...] = ()
 
 
 def find_cases(folder: Path | str, labels: bool = True) -> list[Case]:
@@ -65,7 +69,9 @@ def find_cases(folder: Path | str, labels: bool = True) -> list[Case]:
         )  # fmt: skip
     if labels:
         raise_all(half_pair(c.image, "its labels") for c in cases if c.label is None)
-    return with_patients(sorted(cases, key=lambda case: natural(case.name)), folder)
+    cases = sorted(cases, key=lambda case: natural(case.name))
+    cases = [replace(case, repairs=odd_paths(case)) for case in cases]
+    return with_patients(cases, folder)
 
 
 def listed_cases(folder: Path) -> list[Case]:
@@ -178,13 +184,15 @@ def find_masks(folder: Path) -> dict[str, Path]:
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Paths under their names without suffix; no two may be the same.
 
-    Upper and lower case are the same name, as they are on some file systems.
+    Upper and lower case, and the two ways to write an accent, are the same name, as
+    they are on some file systems.
     """
     names: dict[str, Path] = {}
     seen: dict[str, Path] = {}
     for path in paths:
         name = re.sub(r"\.nii(\.gz)?$", "", path.name)
-        other = seen.setdefault(name.lower(), path)
+        alike = unicodedata.normalize("NFC", name).casefold()
+        other = seen.setdefault(alike, path)
         if other != path or name in names:
             raise InputError(
                 path, "must be the only file of its case", other, "case-duplicate",
@@ -192,6 +200,24 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
             )  # fmt: skip
         names[name] = path
     return names
+
+
+def odd_paths(case: Case) -> tuple[Finding, ...]:
+    """What of a case's files is a link or has an odd name; both are taken as they are.
+
+    A name stays the case's name: as a value it does no harm, and masks bear it.
+    """
+    must, found = "must lie in its folder under a plain name", []
+    for path in (case.image, case.label):
+        if path is None:
+            continue
+        if path.is_symlink():
+            what = f"a link to {path.resolve()}"
+            found.append(Finding(str(path), must, what, "path-odd", "it is followed"))
+        if not PLAIN.match(path.name):
+            what = ascii(path.name)
+            found.append(Finding(str(path), must, what, "path-odd", "it is kept"))
+    return tuple(found)
 
 
 def paired(images: dict[str, Path], labels: dict[str, Path]) -> list[Case]:

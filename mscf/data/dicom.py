@@ -16,8 +16,9 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
+from mscf.data.nifti import Header
 from mscf.data.scan import Scan, new_slices, put
-from mscf.data.volume import GreyValues, Header
+from mscf.data.volume import GreyValues
 from mscf.errors import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 from isal import igzip
@@ -26,22 +26,19 @@ from nibabel.orientations import (
 )
 from numpy.typing import DTypeLike, NDArray
 
-from mscf.data.volume import (
-    HEADER_BYTES,
-    GreyValues,
+from mscf.data.geometry import doubts_of_geometry, orientation_on, says_spacing
+from mscf.data.nifti import (
+    Content,
     Header,
     Voxels,
-    as_labels,
-    check_finite,
-    check_gzip,
-    doubts_of_geometry,
-    file_short,
-    orientation_on,
+    fill,
+    opened,
     read_header,
+    read_rest,
     scaled,
-    sound_gzip,
 )
-from mscf.errors import Finding, InputError, cannot_write
+from mscf.data.volume import GreyValues, as_labels
+from mscf.errors import Finding, cannot_write, warn
 from mscf.replacing import replacing, reserve
 
 PIECE = 2**22  # bytes of a file at once: eight slices of 512 x 512
@@ -134,7 +131,7 @@ class Scan:
     @property
     def spacing_known(self) -> bool:
         """Whether millimetres may be read from the file."""
-        return not self.repairs
+        return says_spacing(self.repairs)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -154,18 +151,20 @@ def read_scan(path: Path, folder: Path) -> Scan:
         InputError: as ``read_volume``.
         StorageError: no room in ``folder``.
     """
-    with opened(path) as stream:
-        header = read_header_of(stream, path)
+    with opened(path) as content:
+        header = read_header(content.stream, path)
         orientation = io_orientation(header.affine)
         slices = new_slices(header, orientation, folder, scaled_type(header))
         seen = GreyValues(path)
         with slices.filled():
-            for start, values in pieces(stream, header, path):
+            for start, values in pieces(content, header, path):
                 seen.add(values, start)
                 put(slices, values, start, orientation)
+            rest = read_rest(content.stream, path)
             seen.check(header.dtype)
+            doubts = doubts_of_geometry(header, path)
     affine = header.affine @ inv_ornt_aff(orientation, header.shape)
-    repairs = doubts_of_geometry(header, path)
+    repairs = header.repairs + rest + doubts
     return Scan(slices, header, affine, orientation, repairs)
 
 
@@ -175,15 +174,19 @@ def read_labels_of(path: Path, like: Scan, folder: Path) -> SliceFile:
     Raises:
         InputError: as ``read_labels``.
     """
-    with opened(path) as stream:
-        header = read_header_of(stream, path)
-        orientation = orientation_on(like, header, path, of="CT")
+    with opened(path) as content:
+        header = read_header(content.stream, path)
+        orientation, moved = orientation_on(like, header, path, of="CT")
+        repairs = dict.fromkeys(header.repairs + moved)  # each once, in order
         slices = SliceFile(folder, like.slices.shape, np.uint8)
         with slices.filled():
-            for start, values in pieces(stream, header, path):
-                if values.dtype.kind == "f":
-                    check_finite(values, path)
-                put(slices, as_labels(values, path), start, orientation)
+            for start, values in pieces(content, header, path):
+                labels, rounded = as_labels(values, path)
+                put(slices, labels, start, orientation)
+                repairs |= dict.fromkeys(rounded)
+            repairs |= dict.fromkeys(read_rest(content.stream, path))
+    for repair in repairs:
+        warn(repair)
     return slices
 
 
@@ -219,58 +222,19 @@ def header_like(header: Header, dtype: np.dtype) -> Nifti1Header:
     return nifti
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file's content, unpacked while it is read.
-
-    Raises:
-        InputError: it cannot be read, or is no sound gzip stream.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as raw:
-            if not path.name.endswith(".gz"):
-                yield raw
-                return
-            check_gzip(raw.read(4), path)
-            raw.seek(0)
-            with (
-                sound_gzip(path, size),
-                igzip.IGzipFile(fileobj=raw, mode="rb") as stream,
-            ):
-                yield stream
-    except OSError as error:
-        raise InputError(
-            path, "must be readable", error.strerror or error, "unreadable"
-        ) from error
-
-
-def read_header_of(stream: IO[bytes], path: Path) -> Header:
-    """The header of an opened file."""
-    header = read_header(stream.read(HEADER_BYTES), path)
-    stream.seek(header.offset)
-    return header
-
-
 def pieces(
-    stream: IO[bytes], header: Header, path: Path
+    content: Content, header: Header, path: Path
 ) -> Iterator[tuple[int, Voxels]]:
-    """The voxels ``(X, Y, n)`` from where on the last axis, then the stream's rest.
-
-    At its very end stands the checksum of gzip.
-    """
+    """The voxels ``(X, Y, n)`` from where on the last axis."""
     *plane, end = header.shape
     depth = pieces_deep(header.shape, header.dtype)
+    at = header.offset
     for start in range(0, end, depth):
         n = min(depth, end - start)
-        size = n * plane[0] * plane[1] * header.dtype.itemsize
-        content = stream.read(size)
-        if len(content) < size:
-            raise file_short(path, header.end, stream.tell())
-        values = scaled(np.frombuffer(content, header.dtype), header)
-        yield start, values.reshape(*plane, n, order="F")
-    while stream.read(PIECE):
-        pass
+        stored = np.empty(n * plane[0] * plane[1], header.dtype)
+        fill(stored, content.stream, header, at, path)
+        at += stored.nbytes
+        yield start, scaled(stored, header).reshape(*plane, n, order="F")
 
 
 def pieces_deep(shape: tuple[int, ...], dtype: np.dtype) -> int:

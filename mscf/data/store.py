@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from mscf.data.case_slices import answer, sha256_of_slice, slices_of_case
 from mscf.data.cases import Case, are_phantoms, find_cases
+from mscf.data.nifti import promised_slices
 from mscf.data.processes import how_many, in_order
 from mscf.data.spreadsheet import as_named
 from mscf.data.store_writer import (
@@ -33,7 +34,6 @@ from mscf.data.store_writer import (
     sources_of,
     write_record,
 )
-from mscf.data.volume import promised_slices
 from mscf.errors import (
     CheckpointError,
     Finding,

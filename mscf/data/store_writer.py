@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mscf.data.case_slices import CaseSlices
 from mscf.data.cases import Case
+from mscf.data.nifti import read_bytes
 from mscf.data.spreadsheet import as_csv
-from mscf.data.volume import read_bytes
 from mscf.errors import CheckpointError, InputError, StorageError, cannot_write
 from mscf.replacing import replacing, reserve, sync
 

@@ -70,7 +70,9 @@ def evaluate_folders(
     rows, volumes = [], []
     for case in tqdm(cases, desc="evaluate", unit="case", disable=None):
         volume = read_mask(case.label)
-        labels, _ = read_labels(case.image, like=volume, of="truth")
+        labels, _, repairs = read_labels(case.image, like=volume, of="truth")
+        for repair in volume.repairs + repairs:
+            warn(repair)
         known = case.spacing_known and volume.spacing_known
         drawn, true = labels == label, volume.voxels == TUMOUR
         spacing = volume.spacing if known else None

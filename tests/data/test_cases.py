@@ -172,3 +172,23 @@ def test_two_files_of_one_case_are_refused(msd) -> None:
         with pytest.raises(InputError, match=r"(?i)liver_1.*\[case-duplicate\]"):
             find_cases(msd)
         extra.unlink()
+
+
+def test_one_name_with_its_accent_written_in_two_ways_is_one_case(msd) -> None:
+    (msd / "dataset.json").unlink()
+    for name in ("Zo\u00eb", "Zoe\u0308"):
+        for kind in ("imagesTr", "labelsTr"):
+            shutil.copy(msd / kind / "liver_0.nii.gz", msd / kind / f"{name}.nii.gz")
+    with pytest.raises(InputError, match=r"\[case-duplicate\]"):
+        find_cases(msd)
+
+
+def test_a_plain_name_is_not_odd_and_an_odd_one_is_said_on_one_line(msd) -> None:
+    (msd / "dataset.json").unlink()
+    for kind in ("imagesTr", "labelsTr"):
+        (msd / kind / "liver_3.nii.gz").rename(msd / kind / "-x\ny.nii.gz")
+    cases = {case.name: case.repairs for case in find_cases(msd)}
+    assert cases["liver_0"] == ()
+    found = cases["-x\ny"]
+    assert [repair.check for repair in found] == ["path-odd", "path-odd"]
+    assert all("\n" not in str(repair) for repair in found)

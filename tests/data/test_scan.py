@@ -218,3 +218,19 @@ def test_nothing_is_left_in_the_folder(tmp_path) -> None:
         assert len(slices) == 6
         assert list(tmp_path.iterdir()) == [path]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_repaired_of_labels_is_said(tmp_path, capsys) -> None:
+    scan = read_scan(write(tmp_path / "a.nii", hu()), tmp_path)
+    path = write(tmp_path / "b.nii", (hu() > 0).astype(np.float32))
+    read_labels_of(path, scan, tmp_path)
+    assert capsys.readouterr().err.count("[label-float]") == 1
+
+
+def test_what_follows_the_voxels_is_said_of_a_scan_too(tmp_path) -> None:
+    path = write(tmp_path / "a.nii", hu())
+    path.write_bytes(path.read_bytes() + bytes(8))
+    equal_to_whole(path, tmp_path)
+    path.write_bytes(path.read_bytes() + b"text")
+    with pytest.raises(InputError, match=r"\[file-long\]"):
+        read_scan(path, tmp_path)

@@ -1,6 +1,7 @@
 import json
 import resource
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -278,13 +279,13 @@ def test_a_refused_case_that_was_mended_meanwhile_is_read(
 
 
 def test_no_tumour_anywhere_is_refused(cases, tmp_path, monkeypatch) -> None:
-    whole = case_slices.read_labels
+    whole = case_slices.read_case
 
-    def without_tumour(path, like):
-        labels, sha256 = whole(path, like)
-        return np.minimum(labels, 1), sha256
+    def without_tumour(case):
+        read = whole(case)
+        return replace(read, labels=np.minimum(read.labels, 1))
 
-    monkeypatch.setattr(case_slices, "read_labels", without_tumour)
+    monkeypatch.setattr(case_slices, "read_case", without_tumour)
     for slices in ("tumour", "all"):
         with pytest.raises(InputError, match=r"cases: .*\[no-tumour\]"):
             prepare(cases, tmp_path / slices, size=192, slices=slices, processes=1)
@@ -486,3 +487,16 @@ def test_the_excerpt_holds_what_its_readme_says(tmp_path) -> None:
     patients = pd.read_csv(excerpt / "patients.csv", dtype="str")
     of_case = dict(zip(patients["case"], patients["patient"], strict=True))
     assert store.index["patient"].tolist() == store.index["case"].map(of_case).tolist()
+
+
+def test_what_was_repaired_stands_in_the_record(cases, tmp_path, capsys) -> None:
+    import nibabel as nib
+
+    path = cases / "labelsTr/liver_2.nii.gz"
+    labels = nib.load(path)
+    floats = np.asarray(labels.dataobj).astype(np.float32)
+    nib.save(nib.Nifti1Image(floats, labels.affine), path)
+    store = prepare(cases, tmp_path / "store", size=192, processes=1)
+    (repair,) = store.record["repairs"]
+    assert (repair["file"], repair["check"]) == (str(path), "label-float")
+    assert capsys.readouterr().err.count("[label-float]") == 1

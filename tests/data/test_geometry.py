@@ -1,0 +1,111 @@
+"""What is said of a place that is doubtful, in degrees, mm and voxels."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from small_folder import nifti_bytes
+
+from mscf.data.geometry import orientation_on
+from mscf.data.volume import read_labels, read_volume
+from mscf.errors import InputError
+
+AFFINE = np.diag([-0.8, -0.9, 2.5, 1.0])
+HU = np.random.default_rng(0).integers(-1000, 1000, (10, 12, 6)).astype(np.int16)
+LABELS = (HU > 500).astype(np.uint8)
+
+
+def turned(degrees: float) -> np.ndarray:
+    """About the axis from right to left, in mm."""
+    matrix = np.eye(4)
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix[1:3, 1:3] = [[c, -s], [s, c]]
+    return matrix
+
+
+def write(path: Path, voxels, affine=AFFINE, **how) -> Path:
+    path.write_bytes(nifti_bytes(voxels, affine, **how))
+    return path
+
+
+def said(path: Path) -> list[tuple[str, str]]:
+    return [(repair.check, repair.found) for repair in read_volume(path).repairs]
+
+
+@pytest.mark.parametrize("degrees", [1, 5, -30])
+def test_an_oblique_file_says_its_angle(degrees, tmp_path) -> None:
+    path = write(tmp_path / "a.nii", HU, turned(degrees) @ AFFINE)
+    assert said(path) == [("oblique", f"{abs(degrees):.1f} degrees off LPS")]
+
+
+@pytest.mark.parametrize("degrees", [41, 45, 49])
+def test_between_two_axes_a_file_is_refused(degrees, tmp_path) -> None:
+    path = write(tmp_path / "a.nii", HU, turned(degrees) @ AFFINE)
+    with pytest.raises(InputError, match=r"within 40 degrees.*\[oblique\]"):
+        read_volume(path)
+
+
+def test_a_tenth_of_a_degree_is_straight(tmp_path) -> None:
+    assert said(write(tmp_path / "a.nii", HU, turned(0.09) @ AFFINE)) == []
+
+
+def test_two_places_say_how_far_they_are_apart(tmp_path) -> None:
+    other = turned(5) @ AFFINE
+    other[0, 3] += 30
+    found = said(write(tmp_path / "a.nii", HU, qform=other))
+    assert found == [("geometry-disagree", "5.0 degrees and 30.0 mm apart")]
+
+
+def test_a_place_said_in_float32_and_by_a_quaternion_is_one_place(tmp_path) -> None:
+    affine = turned(17.3) @ AFFINE
+    affine[:3, 3] = -312.5, 287.3, -1204.8
+    checks = [check for check, _ in said(write(tmp_path / "a.nii", HU, affine))]
+    assert checks == ["oblique"]
+
+
+def test_a_second_place_that_makes_no_sense_is_said(tmp_path) -> None:
+    path = write(tmp_path / "a.nii", HU, qoffset_x=np.nan)
+    assert said(path) == [("geometry-disagree", "a qform that makes no sense")]
+
+
+def test_a_drift_is_said_in_voxels(tmp_path) -> None:
+    volume = read_volume(write(tmp_path / "image.nii", HU))
+    moved = AFFINE.copy()
+    moved[2, 3] += 0.3 * 2.5
+    path = write(tmp_path / "label.nii", LABELS, moved)
+    _, _, (repair,) = read_labels(path, volume)
+    assert (repair.check, repair.found) == ("affine-drift", "up to 0.300 voxels away")
+
+
+@pytest.mark.parametrize("codes", ["RAS", "SLP", "PIR"])
+def test_labels_without_a_place_lie_as_the_file_of_their_image(codes, tmp_path) -> None:
+    ornt = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(AFFINE), nib.orientations.axcodes2ornt(codes)
+    )
+    for name, voxels in (("image", HU), ("label", LABELS)):
+        stored = nib.Nifti1Image(voxels, AFFINE).as_reoriented(ornt)
+        how = {"sform_code": 0, "qform_code": 0} if name == "label" else {}
+        array = np.asarray(stored.dataobj)
+        write(tmp_path / f"{name}.nii", array, stored.affine, **how)
+    volume = read_volume(tmp_path / "image.nii")
+    labels, _, (repair,) = read_labels(tmp_path / "label.nii", volume)
+    assert np.array_equal(labels, volume.voxels > 500)
+    assert (repair.check, repair.found) == ("affine-drift", "no place of its own")
+
+
+def test_where_neither_says_its_place_there_is_nothing_to_compare(tmp_path) -> None:
+    how = {"sform_code": 0, "qform_code": 0}
+    volume = read_volume(write(tmp_path / "image.nii", HU, **how))
+    assert not volume.spacing_known
+    path = write(tmp_path / "label.nii", LABELS, **how)
+    assert read_labels(path, volume)[2] == ()
+
+
+def test_a_grid_is_asked_for_by_name(tmp_path) -> None:
+    from mscf.data.nifti import read_nifti
+
+    volume = read_volume(write(tmp_path / "image.nii", HU))
+    header, *_ = read_nifti(write(tmp_path / "label.nii", LABELS[:-1]))
+    with pytest.raises(InputError, match=r"the truth's shape \(10, 12, 6\)"):
+        orientation_on(volume, header, tmp_path / "label.nii", of="truth")
