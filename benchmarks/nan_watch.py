@@ -29,6 +29,7 @@ from mscf.training.distributed import Ranks
 from mscf.training.finite import BAD, Watch, gradient_norms
 from mscf.training.loop import cross_entropy, precision
 from mscf.training.settings import TrainSettings
+from mscf.training.silence import drawn_pixels
 from mscf.training.state import RunState
 
 SIZE, SLICES = 192, 2
@@ -69,9 +70,9 @@ def timed(
     targets = (torch.rand(SLICES, 1, SIZE, SIZE) < 0.02).float()
     alone = []
 
-    def look(loss: torch.Tensor) -> torch.Tensor:
+    def look(loss: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         norms = gradient_norms(model)
-        facts = watch.facts(loss, norms, stop=False)
+        facts = watch.facts(loss, drawn, norms, stop=False)
         watch.look(Step(0, SLICES, {0: [0, 1]}), loss, norms, facts)
         return facts
 
@@ -82,7 +83,8 @@ def timed(
         loss.backward()
         if watched:
             begin = time.perf_counter()
-            optimizer.found_inf = look(loss.detach())[BAD:].sum().clamp(max=1)
+            facts = look(loss.detach(), drawn_pixels(outputs))
+            optimizer.found_inf = facts[BAD:].sum().clamp(max=1)
             alone.append(time.perf_counter() - begin)
         optimizer.step()
         optimizer.zero_grad()

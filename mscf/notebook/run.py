@@ -87,7 +87,8 @@ def execute_and_save(
     record = {"parameters": values, "commit": commit(), "start": now()}
     stdout, stderr = Echo(sys.stdout), Echo(sys.stderr)
     stop = Stop()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # No .part: a training that starts in this folder takes such leftovers away.
+    part = target.with_name(f".{target.name}.{os.getpid()}.running")
     stdout.write(f"{source.name}: running, to be saved as {shown(target)}\n")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from mscf.data.processes import cores
 from mscf.errors import DistributedError, MscfError, Stopped
 from mscf.training.distributed import LAUNCHED
 from mscf.training.log import say
+from mscf.training.run_folder import claimed
 from mscf.training.settings import TrainSettings
 from mscf.training.stopping import die_with_parent
 
@@ -35,9 +36,11 @@ def launch(settings: TrainSettings) -> None:
     Raises:
         MscfError: what ended the first of them: its own error, not that of those who
             then waited for it in vain.
+        CheckpointError: a run is at work in the folder.
     """
     out = settings.out
-    remove_causes(out)
+    with claimed(out):  # by no run that lives: its causes are not ours to remove
+        remove_causes(out)
     terminal = sys.stderr.isatty()  # there the bar is drawn in place
     child = subprocess.Popen(  # noqa: S603
         command(settings),

@@ -128,7 +128,8 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         while not state.ended:
             loader.batch_sampler.set_position(state.position.epoch, state.position.step)
             train_one_epoch(network, loader, state, stop)
-            facts = context_facts(model, images) if ranks.first else {}
+            at_once = settings.slices_a_pass
+            facts = context_facts(model, images, at_once) if ranks.first else {}
             state.save_epoch(facts)
 
 

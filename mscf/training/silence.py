@@ -33,8 +33,9 @@ class Silence:
         """A step was made. After ``PATIENCE`` of them in silence it is said, once."""
         state = self.state
         state.silent_steps = 0 if drew else state.silent_steps + 1
-        told = not state.ranks.first or "nothing_drawn" in state.record.content
-        if told or state.silent_steps < PATIENCE:
+        if state.silent_steps < PATIENCE or not state.ranks.first:
+            return
+        if "nothing_drawn" in state.record.content:
             return
         share = tumour_share(self.slices)
         state.record.update(

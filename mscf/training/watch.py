@@ -22,13 +22,18 @@ def has_context(model: nn.Module) -> bool:
     return any(isinstance(module, ContextBlock) for module in model.modules())
 
 
-def context_facts(model: nn.Module, images: Tensor) -> dict[str, float]:
+def context_facts(model: nn.Module, images: Tensor, at_once: int) -> dict[str, float]:
     """Alpha, beta and mean row entropy in nats of every block, by ``FACTS`` and C.
 
-    Entropies are those that the ``images`` ``(B, 3, H, W)`` give in evaluation mode; no
-    weight, statistic or random number changes. What a variant lacks is left out.
+    Entropies are those that the ``images`` ``(B, 3, H, W)`` give in evaluation mode,
+    ``at_once`` of them in a pass, as many as training forwards, so that what fits
+    there fits here. No weight, statistic or random number changes. What a variant lacks
+    is left out; a network without blocks is not asked at all.
     """
+    blocks = [m for m in model.modules() if isinstance(m, ContextBlock)]
     facts: dict[str, float] = {}
+    if not blocks:
+        return facts
 
     def look(block: ContextBlock, given: tuple[Tensor, ...], _made: Tensor) -> None:
         channels = given[0].shape[1]
@@ -37,15 +42,16 @@ def context_facts(model: nn.Module, images: Tensor) -> dict[str, float]:
         if block.channel:
             features = as_sequence(given[0].float())
             rows = channel_affinity(features, block.channel.softmax).double()
-            entropy = torch.special.entr(rows).sum(dim=-1).mean()
+            entropy = torch.special.entr(rows).sum(dim=-1).mean(dim=-1).sum()
             facts[f"beta_{channels}"] = float(block.channel.beta)
-            facts[f"entropy_{channels}"] = float(entropy)
+            name = f"entropy_{channels}"
+            facts[name] = facts.get(name, 0) + float(entropy) / len(images)
 
-    blocks = [m for m in model.modules() if isinstance(m, ContextBlock)]
     hooks = [block.register_forward_hook(look) for block in blocks]
     try:
         with evaluation_mode(model), torch.no_grad():
-            model(images)
+            for part in images.split(at_once):
+                model(part)
     finally:
         for hook in hooks:
             hook.remove()

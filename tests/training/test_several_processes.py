@@ -22,7 +22,9 @@ from small_processes import (
     until_saved,
 )
 
-from mscf.training.launch import arguments
+from mscf.errors import CheckpointError
+from mscf.training.launch import arguments, launch
+from mscf.training.run_folder import claimed
 from mscf.training.settings import TrainSettings
 
 PORT = "A port that is taken is one line, or does not matter: another is chosen"
@@ -255,6 +257,14 @@ def test_the_ranks_are_started_with_the_settings_given(tmp_path) -> None:
     assert "--no-pretrained" in words
     assert words[words.index("--window") + 1 :][:2] == ["-100.0", "200.0"]
     assert {"--gpus=0", "--processes=2", "--compile", "--method=unet"} <= set(words)
+
+
+def test_several_processes_do_not_enter_a_folder_in_use(tmp_path) -> None:
+    cause = tmp_path / "rank-1.json"
+    cause.write_text("{}")  # of the run that lives
+    with claimed(tmp_path), pytest.raises(CheckpointError, match=r"\[run-lock\]"):
+        launch(TrainSettings(data=tmp_path, out=tmp_path, gpus=0, processes=2))
+    assert cause.exists()
 
 
 @check
