@@ -367,7 +367,9 @@ def test_zeros_behind_the_voxels_are_left_out_with_a_word(name, tmp_path) -> Non
     assert volume.spacing_known
 
 
-@pytest.mark.parametrize("rest", [b"\1", bytes(2**20 + 1), gzip.compress(b"more")])
+@pytest.mark.parametrize(
+    "rest", [b"\1", bytes(2**20 + 1), gzip.compress(b"more", mtime=0)]
+)
 def test_other_or_many_bytes_behind_the_voxels_are_refused(rest, tmp_path) -> None:
     path = write(tmp_path / "a.nii", hu())
     path.write_bytes(path.read_bytes() + rest)
