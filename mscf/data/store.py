@@ -137,12 +137,30 @@ def prepare(
         StorageError: disk full or no permission; what is done is kept for a next try.
         MemoryLimitError: not enough for ``size`` and ``processes``; likewise.
     """
-    source, target = Path(source), Path(target)
+    source = Path(source)
+    check_settings(size, slices)  # before anything is read
+    processes = how_many(processes)
+    cases, phantoms = find_cases(source), are_phantoms(source)
+    return prepare_cases(
+        cases, source, target, size, slices, processes, skip_bad, phantoms
+    )
+
+
+def prepare_cases(
+    cases: list[Case],
+    source: Path,
+    target: Path | str,
+    size: int = 448,
+    slices: str = "tumour",
+    processes: int | None = None,
+    skip_bad: bool = False,
+    phantoms: bool = False,
+) -> Store:
+    """The same of cases that are known already; ``source`` is what errors call them."""
+    target = Path(target)
     settings = {"version": VERSION, "size": size, "slices": slices}
     check_settings(size, slices)
     processes = how_many(processes)
-    cases = find_cases(source)
-    phantoms = are_phantoms(source)
     if (target / "store.json").exists():
         return unchanged_store(target, cases, settings, phantoms, skip_bad)
     work = partial(answer, partial(slices_of_case, size=size, slices=slices))

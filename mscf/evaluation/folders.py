@@ -62,11 +62,24 @@ def evaluate_folders(
         InputError: a mask without its counterpart, on another grid, damaged, with
             other values than 0, 1, 2; no tumour in any truth.
     """
+    return evaluate_pairs(pairs(predicted, truth), predicted, truth, slices, label)
+
+
+def evaluate_pairs(
+    cases: list[Case],
+    predicted: Path,
+    truth: Path,
+    slices: str = "tumour",
+    label: int = TUMOUR,
+) -> FolderTables:
+    """The same of cases whose ``image`` is the predicted mask and ``label`` the truth.
+
+    ``predicted`` and ``truth`` are the folders, as tables and errors call them.
+    """
     for name, value, good in (("slices", slices, SLICES), ("label", label, (1, 2))):
         if value not in good:
             among = " or ".join(map(str, good))
             raise SettingsError(name, f"must be {among}", value, name)
-    cases = pairs(predicted, truth)
     rows, volumes = [], []
     for case in tqdm(cases, desc="evaluate", unit="case", disable=None):
         volume = read_mask(case.label)

@@ -11,7 +11,7 @@ Legend: N slices, H rows, W columns of the CT; S the side that the network takes
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,16 @@ def predict_cases(
         NumericalError: the network's output is not finite.
         StorageError: no room in ``target``, or no permission.
     """
-    inputs = find_inputs(source)
+    yield from predict_scans(find_inputs(source), target, weights, settings)
+
+
+def predict_scans(
+    inputs: Mapping[str, Path],
+    target: Path,
+    weights: Path | str,
+    settings: PredictSettings,
+) -> Iterator[CaseReport]:
+    """The same of scans that are found already, each under its name."""
     livers = find_livers(settings.liver, inputs)
     trained = open_weights(weights)
     device = chosen_device(settings.device)

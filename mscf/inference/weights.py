@@ -49,6 +49,21 @@ def open_weights(where: Path | str) -> Trained:
         CheckpointError: a folder without a checkpoint, a damaged file, weights of
             another network.
     """
+    path = weights_file(where)
+    weights, record = read_checkpoint(path)
+    method, image_size, window = settings_of(record, path)
+    network = find_method(method).build(classes=1)
+    load_weights(network, weights, path)
+    return Trained(network.eval(), method, image_size, window, record["digest"], record)
+
+
+def weights_file(where: Path | str) -> Path:
+    """The checkpoint that ``where`` names, or that lies in the folder it names.
+
+    Raises:
+        SettingsError: there is none; weights under a name are not released yet.
+        CheckpointError: a folder without a checkpoint.
+    """
     path = Path(where)
     if path.is_dir():
         there = [path / name for name in IN_FOLDERS if (path / name).is_file()]
@@ -58,17 +73,13 @@ def open_weights(where: Path | str) -> Trained:
                 f"no {' and no '.join(IN_FOLDERS)}", "weights-missing",
                 "train at least one epoch, or name a checkpoint",
             )  # fmt: skip
-        path = there[0]
-    elif not path.is_file():
+        return there[0]
+    if not path.is_file():
         raise SettingsError(
             "weights", "must be a run's folder or a checkpoint", f"no {where}",
             "weights-missing", "no weights are released under a name yet",
         )  # fmt: skip
-    weights, record = read_checkpoint(path)
-    method, image_size, window = settings_of(record, path)
-    network = find_method(method).build(classes=1)
-    load_weights(network, weights, path)
-    return Trained(network.eval(), method, image_size, window, record["digest"], record)
+    return path
 
 
 def settings_of(record: dict, path: Path) -> tuple[str, int, tuple[float, float]]:
