@@ -22,6 +22,7 @@ from mscf.inference.weights import Trained
 from mscf.models import find_method
 
 STEP = 16  # pixels: least side, and least difference of the two sides that are traced
+LEAST_STEPS = 2  # of the method's multiple: torch.export refuses a side of one
 
 
 def write_onnx(trained: Trained, path: Path) -> Runner:
@@ -79,20 +80,26 @@ def tried_shapes(trained: Trained) -> list[tuple[int, int, int, int]]:
 def free_sides(method: str) -> dict[int, Dim]:
     """Batch, height and width may be any that the method takes."""
     known = find_method(method)
-    least = max(known.minimum_size, STEP) // known.multiple
+    least = least_side(method) // known.multiple
     rows, columns = (Dim(name, min=least) for name in ("rows", "columns"))
     if known.multiple > 1:
         rows, columns = known.multiple * rows, known.multiple * columns
     return {0: Dim("batch", min=1), 2: rows, 3: columns}
 
 
+def least_side(method: str) -> int:
+    """Pixels of the smallest side that an exported form takes; torch may take less."""
+    known = find_method(method)
+    return max(known.minimum_size, STEP, LEAST_STEPS * known.multiple)
+
+
 def how_to_feed(trained: Trained) -> dict:
     """What one who has the file alone must know."""
-    known = find_method(trained.method)
+    multiple, least = find_method(trained.method).multiple, least_side(trained.method)
     return {
         "method": trained.method,
         "trained_at": trained.image_size,
-        "sides": f"multiples of {known.multiple}, at least {known.minimum_size}",
+        "sides": f"multiples of {multiple}, at least {least}",
         "window_hu": list(trained.window),
         "slices": "float32 (B, 3, H, W): HU cut to window_hu, mapped to -1.6 ... 1.6, "
         "three times the same",

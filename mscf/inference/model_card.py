@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
+from mscf.inference.exported_forms import least_side
 from mscf.inference.parity import TOLERANCE, Parity
 from mscf.inference.report import NOTICE
 from mscf.inference.weights import Trained
@@ -53,8 +54,9 @@ read that of the data named above before you pass them on. No voxel and no mask 
 
 FORMS = {
     "model.safetensors": "`mscf.load` gives the network, in torch.",
-    "model.onnx": "Runs without torch; batch, height and width are free.",
-    "model.pt2": "`torch.export.load` opens it without mscf; free as well.",
+    "model.onnx": "Runs without torch; batch, height and width are free, sides from "
+    "{least} pixels on.",
+    "model.pt2": "`torch.export.load` opens it without mscf; free in the same way.",
 }
 
 
@@ -70,10 +72,17 @@ def model_card(
         high=trained.window[1], size=trained.image_size, multiple=method.multiple,
         least=method.minimum_size, data=data_in_words(record["data"]),
         results=results_in_words(record["results"]), parity=parity_table(parity),
-        forms="\n".join(f"- `{name}`: {FORMS[name]}" for name in hashes),
+        forms=forms_in_words(trained.method, hashes),
         files="\n".join(f"| {name} | `{value}` |" for name, value in hashes.items()),
         digest=record["exported_from"], settings=settings_table(record),
     )  # fmt: skip
+
+
+def forms_in_words(method: str, names: Iterable[str]) -> str:
+    """What each file is for."""
+    least = least_side(method)
+    lines = (f"- `{name}`: {FORMS[name].format(least=least)}" for name in names)
+    return "\n".join(lines)
 
 
 def data_in_words(data: dict) -> str:

@@ -92,12 +92,27 @@ def check_names(model: nn.Module, layers: Sequence[str]) -> None:
         parent = modules.get(name.rpartition(".")[0])
         if isinstance(modules[name], WithContext) or isinstance(parent, WithContext):
             raise ValueError(f"layer {name} must have no context block yet")
-        names = [n for n, module in modules.items() if module is modules[name]]
-        if len(names) > 1 or list(layers).count(name) > 1:
+        names = names_by_place(modules, name)
+        times = sum(modules.get(other) is modules[name] for other in layers)
+        if len(names) > 1 or times > 1:
             raise ValueError(
                 f"layer {name} must have one name, given once (found: "
-                f"{', '.join(names)}; given {list(layers).count(name)} times)"
+                f"{', '.join(names)}; given {times} times)"
             )
+
+
+def names_by_place(modules: dict[str, nn.Module], name: str) -> list[str]:
+    """One name for each place that holds this layer.
+
+    Two names may lead to one place: nnU-Net's decoder holds the encoder too, and a
+    block put into a stage of it is seen under both names.
+    """
+    places = {}
+    for other, module in modules.items():
+        if module is modules[name]:
+            parent, _, last = other.rpartition(".")
+            places.setdefault((id(modules.get(parent)), last), other)
+    return list(places.values())
 
 
 def dry_run(
@@ -147,7 +162,10 @@ def default_example(model: nn.Module) -> Tensor:
     """Zeros ``(1, C, 256, 256)`` with the channels of the first convolution."""
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None:
-        raise ValueError("no 2-D convolution, so its channels are unknown")
+        raise ValueError(
+            "no 2-D convolution, which tells the channels; a block is for 2-D maps, "
+            "none is for volumes"
+        )
     return first.weight.new_zeros(1, first.in_channels, SIDE, SIDE)
 
 

@@ -135,9 +135,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The same by plain products, a run of rows after the other, for ONNX.
 
-    ONNX has no fused attention that every runtime keeps without the map. Sixteen runs
-    hold a sixteenth of it at a time, 38 MiB of a 112 x 112 skip. The borders are
-    computed from N, so that one file takes every size.
+    ONNX has no fused attention that every runtime keeps without the map. Eight runs
+    hold an eighth of it at a time, 75 MiB of a 112 x 112 skip. The borders are computed
+    from N, so that one file takes every size.
     """
     n = query.shape[1]
     rows = (n + RUNS - 1) // RUNS  # ONNX divides towards 0, so no -(-n // RUNS)

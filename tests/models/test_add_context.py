@@ -199,6 +199,37 @@ def test_a_layer_and_one_inside_it_are_both_given_blocks() -> None:
     torch.testing.assert_close(model(x), before, rtol=0, atol=0)
 
 
+class Shared(nn.Module):
+    """A U-Net whose decoder holds the encoder as well, as nnU-Net's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = small()
+        self.decoder = nn.Module()
+        self.decoder.encoder = self.encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+
+def test_a_layer_in_a_part_that_two_hold_gets_one_block_under_both_names() -> None:
+    model, x = Shared().eval(), torch.rand(1, 3, 16, 16)
+    before = model(x)
+    mscf.add_context(model, ["encoder.2"], x)
+    assert model.encoder[2] is model.decoder.encoder[2]
+    assert sum(isinstance(m, ContextBlock) for m in model.modules()) == 1
+    torch.testing.assert_close(model(x), before, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"decoder\.encoder\.2 must have no context"):
+        mscf.add_context(model, ["decoder.encoder.2"], x)
+
+
+def test_one_layer_by_two_names_is_given_twice() -> None:
+    model = Shared()
+    with pytest.raises(ValueError, match=r"given once .*given 2 times"):
+        mscf.add_context(model, ["encoder.2", "decoder.encoder.2"])
+    assert not any(isinstance(m, WithContext) for m in model.modules())
+
+
 class Odd(nn.Module):
     """Layers that cannot be given a block, each for another reason."""
 
@@ -263,6 +294,14 @@ def test_an_example_that_does_not_fit_is_said_with_the_networks_own_words() -> N
         mscf.add_context(small(), ["0"], torch.zeros(1, 1, 16, 16))
     with pytest.raises(ValueError, match=r"no 2-D convolution.*example=torch"):
         mscf.add_context(nn.Sequential(nn.ReLU()), ["0"])
+
+
+def test_a_layer_of_volumes_is_refused() -> None:
+    model = nn.Sequential(nn.Conv3d(1, 8, 3))
+    with pytest.raises(ValueError, match="none is for volumes"):
+        mscf.add_context(model, ["0"])
+    with pytest.raises(ValueError, match=r"map .*found: \(1, 8, 6, 6, 6\)"):
+        mscf.add_context(model, ["0"], torch.zeros(1, 1, 8, 8, 8))
 
 
 def test_an_option_that_is_no_choice_leaves_the_model_as_it_was() -> None:
