@@ -117,6 +117,15 @@ def train(
     compile: Annotated[  # noqa: A002 (the field's name)
         bool, Option(help="torch.compile", rich_help_panel=HOW)
     ] = False,
+    cuda_graph: Annotated[
+        bool | None,
+        Option(
+            "--cuda-graph/--no-cuda-graph",
+            help="a step's kernels recorded and sent as one",
+            show_default="on one GPU",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     sync_batch_norm: Annotated[
         bool, Option(help="statistics over all GPUs' slices", rich_help_panel=HOW)
     ] = False,

@@ -194,6 +194,7 @@ def one_slice(tiny_cases, tmp_path_factory):
         ({"processes": 2, "batch_size": 1}, "a slice for each of 2 processes"),
         ({"accumulate": 5}, "must hold a slice for each of 1 processes and 5 passes"),
         ({"processes": 2, "sync_batch_norm": True}, "works between GPUs"),
+        ({"cuda_graph": True}, "goes with a GPU"),
         ({"processes": 2, "fold": 5}, "fold: must be 0 to 4 (found: 5)"),
     ],
 )  # fmt: skip
