@@ -118,14 +118,8 @@ def train(
         bool, Option(help="torch.compile", rich_help_panel=HOW)
     ] = False,
     cuda_graph: Annotated[
-        bool | None,
-        Option(
-            "--cuda-graph/--no-cuda-graph",
-            help="a step's kernels recorded and sent as one",
-            show_default="on one GPU",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
+        bool, Option(help="on a GPU: a step's kernels as one", rich_help_panel=HOW)
+    ] = False,
     sync_batch_norm: Annotated[
         bool, Option(help="statistics over all GPUs' slices", rich_help_panel=HOW)
     ] = False,

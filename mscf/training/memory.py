@@ -32,8 +32,8 @@ def step_memory(model: nn.Module, image: Tensor, slices: int) -> int:
     kept: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
-        return tensor
+        kept.append(tensor.detach())  # the tensor itself would keep what made it
+        return kept[-1]
 
     saved = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with unmoved_statistics(model), saved:

@@ -24,10 +24,11 @@ def recorded(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
     Weights, running statistics and gradients are as before; memory for a whole step
     stays taken. To be called on a GPU, under the run's ``precision``.
     """
+    own = images.clone(memory_format=torch.contiguous_format)  # every batch goes there
     passes = Passes(model).train()
     with unmoved_statistics(model):
         passes = torch.cuda.make_graphed_callables(
-            passes, (images.contiguous(),), allow_unused_input=True
+            passes, (own,), allow_unused_input=True
         )
     shape = images.shape
     return lambda batch: passes(batch) if batch.shape == shape else model(batch)

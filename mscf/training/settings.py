@@ -56,7 +56,7 @@ class TrainSettings:
     accumulate: int = 1  # forward passes that a process makes for one step
     precision: str = "auto"  # float32, bf16; auto: bf16 where the machine has it
     compile: bool = False  # torch.compile; its first step takes minutes
-    cuda_graph: bool | None = None  # a step's kernels sent as one; None: on one GPU
+    cuda_graph: bool = False  # on a GPU: a step's kernels recorded, sent as one
     sync_batch_norm: bool = False  # statistics over the GPUs' slices, not each GPU's
     workers: int | None = None  # loading processes a process; None: 0 on a CPU
     deterministic: bool = False  # on GPUs: equal bits each time, slower
@@ -133,9 +133,6 @@ class TrainSettings:
             precision=fastest_precision(self.device)
             if self.precision == "auto"
             else self.precision,
-            cuda_graph=processes == 1 and not against_a_graph(self)
-            if self.cuda_graph is None
-            else self.cuda_graph,
             workers=(0 if on_cpu else share) if self.workers is None else self.workers,
         )
 
@@ -198,10 +195,6 @@ KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     ),
     "str": ("a word", lambda value: isinstance(value, str)),
     "bool": ("True or False", lambda value: isinstance(value, bool)),
-    "bool | None": (
-        "True, False or None",
-        lambda value: value is None or isinstance(value, bool),
-    ),
     "int": ("a whole number", is_whole),
     "int | None": (
         "a whole number or None",
