@@ -111,14 +111,13 @@ def draw_gains(
 def draw_ways(ax: Axes, ways: pd.DataFrame) -> Axes:
     """One Dice by each way of counting, a row a way and a mark a column's data.
 
-    ``ways`` are fractions, NaN where a way is not open; lines join what is the same
-    predictions.
+    ``ways`` are fractions, NaN where a way is not open.
     """
+    ax.hlines(range(len(ways)), 0, 100, color=PALE, linewidth=0.5)
     looks = zip(ways, ("o", "^", "s"), (MAIN, SECOND, THIRD), strict=False)
     for name, marker, colour in looks:
         there = ways[name].dropna()
         rows = ways.index.get_indexer(there.index)
-        ax.plot(100 * there, rows, color=colour, linewidth=1, alpha=0.5)
         ax.scatter(100 * there, rows, marker=marker, color=colour, s=34, label=name)
     ax.set_yticks(range(len(ways)), ways.index)
     ax.set_ylim(len(ways) - 0.5, -0.5)
