@@ -135,8 +135,8 @@ def name_of(scale: AskedScale) -> str:
     """The scale as its panel is titled."""
     rows, columns = scale.positions
     alpha = f"{scale.alpha:.3f}".replace("-", "\u2212")
-    size, alpha = f"{rows} × {columns}", f"α = {alpha}"
-    words = (f"{scale.channels} channels", size, alpha)
+    size = f"{rows} × {columns} positions"
+    words = (f"{scale.channels} channels", size, f"α = {alpha}")
     return ", ".join(part.replace(" ", NO_BREAK) for part in words)
 
 
