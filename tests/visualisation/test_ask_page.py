@@ -104,8 +104,10 @@ def test_without_scripts_every_chosen_pixel_is_a_picture_told_in_words(page) -> 
     assert words.replace("\xa0", " ").endswith("20.0 % and 20.0 % on tumour")
 
 
-def test_names_are_text_and_never_markup(page) -> None:
+def test_names_are_text_and_never_markup(asked, page) -> None:
     assert not page.select("b, [onload]")
+    alt = page.select_one(".ask-picture img")["alt"]
+    assert alt == f"CT slice 7 of {asked.case}, liver and tumour outlined"
     scripts = [s for s in page.select("script") if s.get("type") != "application/json"]
     assert len(scripts) == 1
     assert "alert" not in scripts[0].string
