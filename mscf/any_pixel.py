@@ -19,7 +19,6 @@ from mscf.asking import (
     SIDE,
     Pixel,
     attention_grid,
-    block_inputs,
     in_cells,
     regions,
     with_most_lesions,
@@ -46,17 +45,15 @@ def ask_all(
     """
     image, entry = slices[i][0], slices.index.iloc[i]
     labels = slices.store.masks[entry["row"]]
-    alphas = [
-        float(b.alpha.detach()) for b, _ in block_inputs(network, image, "spatial")
-    ]
     pixels, looks = attention_grid(network, image, side)
+    blocks = [b.spatial for b in network.contexts if getattr(b, "spatial", None)]
     scales = []
-    for alpha, (channels, rows) in zip(alphas, looks.items(), strict=True):
+    for block, (channels, rows) in zip(blocks, looks.items(), strict=True):
         averaged = in_cells(rows, side)
         highest = averaged.max(axis=(-2, -1), keepdims=True)
         scales.append(
             AskedScale(
-                channels, np.array(rows.shape[-2:]), alpha,
+                channels, np.array(rows.shape[-2:]), float(block.alpha.detach()),
                 (255 * averaged / highest).round().astype(np.uint8),
                 highest[..., 0, 0] * rows[0, 0].size,
                 lies_on(rows, labels).astype(np.float32),
@@ -132,6 +129,7 @@ def keep_any_pixel(run: Path, path: Path) -> None:
 
     Raises:
         SettingsError: the run's data are of people; no spatial context.
+        InputError: no test slice has a lesion.
         CheckpointError: the run is not finished, or its store is gone or another.
         StorageError: disk full or no permission; an older file is untouched.
     """
@@ -141,8 +139,13 @@ def keep_any_pixel(run: Path, path: Path) -> None:
             "any-pixel", "must be off: voxels are kept of phantoms only",
             opened.store.folder, "examples", "write_page makes a page of your own",
         )  # fmt: skip
-    asked = ask_all(opened.network(), with_most_lesions(opened.test, 1))
-    write_asked(asked, path)
+    few = with_most_lesions(opened.test, 1)
+    if not len(few):
+        raise InputError(
+            opened.store.folder, "must have a test slice with a lesion", "none",
+            "no-tumour", "choose a run with another fold",
+        )  # fmt: skip
+    write_asked(ask_all(opened.network(), few), path)
 
 
 def write_asked(asked: AskedSlice, path: Path) -> None:

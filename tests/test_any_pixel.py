@@ -6,7 +6,7 @@ import torch
 from small_contexts import Small, entering, plain_map
 from torch import nn
 
-from mscf import build
+from mscf import asking, build
 from mscf.any_pixel import (
     ask_all,
     asked_of_run,
@@ -207,6 +207,13 @@ def test_voxels_of_a_person_are_not_kept(run, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Store, "phantoms", True)
     keep_any_pixel(run.folder, path)
     assert read_asked(path).scales[0].looks.shape == (24, 24, 24, 24)
+
+
+def test_a_run_without_a_lesion_to_show_is_refused(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Store, "phantoms", True)
+    monkeypatch.setattr(asking, "lesions_of", lambda labels: [])
+    with pytest.raises(InputError, match=r"a test slice with a lesion.*\[no-tumour\]"):
+        keep_any_pixel(run.folder, tmp_path / "any_pixel.npz")
 
 
 def test_the_committed_slice_is_whole_and_small() -> None:

@@ -44,7 +44,7 @@ function askAnyPixel(figure) {
     });
     words.textContent =
       `Asked: row ${data.rows[row]}, column ${data.columns[column]} ` +
-      `(${data.tissues[data.labels[asking]]}).`;
+      `(${data.tissues[data.labels[asking]]}). Gathered from, in %:`;
   }
 
   // Colours count times the even share, on a logarithm: none below 1, the last where

@@ -86,7 +86,7 @@ def ask_page(asked: AskedSlice) -> str:
         "liver_colour": LIVER,
         "tumour_colour": TRUTH,
         "mark_colour": MISS,
-        "scales": listed(scale_names(asked)),
+        "scales": listed(str(scale.channels) for scale in asked.scales),
         "strip": "\n".join(picture(asked, a) for a in range(len(asked.names))),
         "rows": "\n".join(table_rows(asked)),
         "caption": escape(in_words(asked)),
@@ -140,21 +140,17 @@ def name_of(scale: AskedScale) -> str:
     return ", ".join(part.replace(" ", NO_BREAK) for part in words)
 
 
-def scale_names(asked: AskedSlice) -> list[str]:
-    """The scales as text speaks of them."""
-    return [f"{scale.channels} channels" for scale in asked.scales]
-
-
 def table_rows(asked: AskedSlice) -> list[str]:
     """Rows for the script to fill, one a scale, and the slice to compare with."""
-    rows = [
-        f'<tr><th scope="row">{n}</th><td></td><td></td><td></td></tr>'
-        for n in scale_names(asked)
-    ]
-    even = "".join(
-        f"<td>{100 * (asked.labels == label).mean():.1f}</td>" for label in (2, 1, 0)
-    )
-    return [*rows, f'<tr><th scope="row">the slice itself</th>{even}</tr>']
+    shares = [100 * (asked.labels == label).mean() for label in (2, 1, 0)]
+    rows = [table_row(str(scale.channels), [""] * 3) for scale in asked.scales]
+    return [*rows, table_row("the slice", [f"{share:.1f}" for share in shares])]
+
+
+def table_row(name: str, cells: Iterable[str]) -> str:
+    """A row of the table under its name."""
+    inside = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr><th scope="row">{name}</th>{inside}</tr>'
 
 
 def in_words(asked: AskedSlice) -> str:
