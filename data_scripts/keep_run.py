@@ -17,6 +17,12 @@ def main(
     attributions: Annotated[
         int, Option(help="slices whose attributions are kept, minutes each; phantoms")
     ] = 0,
+    any_pixel: Annotated[
+        bool,
+        Option(
+            "--any-pixel", help="also a slice any pixel of which can be asked; phantoms"
+        ),
+    ] = False,
     beside: Annotated[
         bool, Option(help="also the untrained network and the HU threshold")
     ] = True,
@@ -26,6 +32,7 @@ def main(
     verbose: Verbose = False,
 ) -> None:
     """Write the tables of a finished run, and of what it must beat."""
+    from mscf.any_pixel import keep_any_pixel
     from mscf.attributions import write_attributions
     from mscf.results import keep_run
 
@@ -33,6 +40,8 @@ def main(
         folder = keep_run(run, results, examples, beside, label)
         if attributions:
             write_attributions(run, attributions, folder / "attribution.npz")
+        if any_pixel:
+            keep_any_pixel(run, folder / "any_pixel.npz")
         print(folder)
 
 

@@ -34,6 +34,7 @@ from mscf.visualisation.feature_maps import skip_features
 
 BONE = 250  # HU; above it there is bone, or contrast as dense
 AT_A_TIME = 512  # rows of M in memory: 50 MB at 112 x 112 positions, in double
+SIDE = 28  # cells along a side of a grid, at most; exactly that at 448 pixels
 COLUMNS = ("case", "patient", "slice", "channels", "lesions", "pairs", *PAIR)
 
 Pixel = tuple[int, int]  # row and column of the slice
@@ -116,6 +117,62 @@ def channel_maps(network: nn.Module, image: Tensor) -> dict[int, NDArray[np.floa
     return maps
 
 
+# A grid of pixels
+
+
+def attention_grid(
+    network: nn.Module, image: Tensor, side: int = SIDE
+) -> tuple[NDArray[np.int64], dict[int, NDArray[np.float32]]]:
+    """Where a grid of pixels looks: ``(R, C, 2)`` pixels, by channels ``(R, C, h, w)``.
+
+    The slice is divided into cells, see `cells`; of each the pixel in its middle asks.
+
+    Raises:
+        SettingsError: a slice that does not divide; a network without spatial context.
+    """
+    places = [middles(length, cells(length, side)) for length in image.shape[-2:]]
+    pixels = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)
+    grid = pixels.shape[:2]
+    looks = attention_from(network, image, [tuple(p) for p in pixels.reshape(-1, 2)])
+    return pixels, {
+        c: rows.reshape(*grid, *rows.shape[1:]) for c, rows in looks.items()
+    }
+
+
+def in_cells(rows: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float32]:
+    """Rows of M as means over cells of positions: ``(..., h, w)`` to ``(..., r, c)``.
+
+    Raises:
+        SettingsError: positions that do not divide.
+    """
+    *asking, height, width = rows.shape
+    r, c = cells(height, side), cells(width, side)
+    parts = rows.reshape(*asking, r, height // r, c, width // c)
+    return parts.mean(axis=(-3, -1))
+
+
+def cells(length: int, most: int) -> int:
+    """The most cells, up to ``most``, that ``length`` places divide into evenly.
+
+    Raises:
+        SettingsError: these would be fewer than half of what was asked for.
+    """
+    even = [n for n in range(1, length + 1) if length % n == 0]
+    found = max((n for n in even if n <= most), default=0)
+    if 2 * found < min(length, most) or not found:
+        nearest = min(even, key=lambda n: abs(n - most))
+        raise SettingsError(
+            "side", f"must be cells that {length} places divide into evenly", most,
+            "side", f"give {nearest}",
+        )  # fmt: skip
+    return found
+
+
+def middles(length: int, n: int) -> NDArray[np.int64]:
+    """The place in the middle of each of ``n`` cells; of two the second."""
+    return (2 * np.arange(n) + 1) * length // (2 * n)
+
+
 # From lesion to lesion
 
 
@@ -191,17 +248,22 @@ def landmarks(hu: NDArray[np.int16], labels: NDArray[np.uint8]) -> dict[str, Pix
     Raises:
         InputError: no lesion in the slice.
     """
-    lesions = lesions_of(labels)
-    if not len(lesions):
+    masks = regions(hu, labels)
+    if "lesion" not in masks:
         raise InputError(
             "the slice", "must have a tumour that can ask", 0, "no-tumour",
             "choose another slice",
         )  # fmt: skip
-    regions = {"lesion": lesions[0]}
-    if len(lesions) > 1:
-        regions["other lesion"] = lesions[1]
-    regions |= {"liver": labels == LIVER, "bone": hu > BONE}
-    return {name: innermost(mask) for name, mask in regions.items() if mask.any()}
+    return {name: innermost(mask) for name, mask in masks.items()}
+
+
+def regions(
+    hu: NDArray[np.int16], labels: NDArray[np.uint8]
+) -> dict[str, NDArray[np.bool_]]:
+    """The two largest lesions, liver and bone, ``(H, W)`` each: those there are."""
+    named = dict(zip(("lesion", "other lesion"), lesions_of(labels), strict=False))
+    named |= {"liver": labels == LIVER, "bone": hu > BONE}
+    return {name: mask for name, mask in named.items() if mask.any()}
 
 
 def innermost(mask: NDArray[np.bool_]) -> Pixel:

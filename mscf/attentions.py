@@ -36,6 +36,7 @@ from mscf.replacing import replacing
 from mscf.visualisation.attention import row_entropy
 
 BRANCHES = ("spatial", "channel")
+TISSUES = ("tumour", "liver", "rest")
 DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 
 
@@ -91,19 +92,32 @@ def where_it_goes(seen: Attention) -> pd.DataFrame:
     table = []
     for a, (i, name) in enumerate(zip(seen.of, seen.name, strict=True)):
         labels = seen.labels[i]
-        masks = {"tumour": labels == TUMOUR, "liver": labels == LIVER}
-        masks["rest"] = labels < LIVER
+        even = dict(zip(TISSUES, 100 * tissues(labels).mean(axis=(1, 2)), strict=True))
         for channels, rows in seen.rows.items():
             weights = rows[a].astype(float) / rows[a].astype(float).sum()
-            parts = pooled(np.stack(list(masks.values())), weights.shape).numpy()
-            on = dict(zip(masks, (100 * parts * weights).sum(axis=(1, 2)), strict=True))
             table.append({
                 "case": seen.case[i], "slice": seen.slice[i], "asks": name,
-                "channels": channels, **on,
-                **{f"{n}, even": 100 * m.mean() for n, m in masks.items()},
+                "channels": channels,
+                **dict(zip(TISSUES, lies_on(weights, labels), strict=True)),
+                **{f"{n}, even": share for n, share in even.items()},
                 "entropy": row_entropy(weights.ravel()) / np.log(weights.size),
             })  # fmt: skip
     return pd.DataFrame(table)
+
+
+def lies_on(rows: NDArray, labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How much of rows of M lies on each of `TISSUES`, in percent.
+
+    ``rows`` ``(..., h, w)`` sum to 1, ``labels`` is the slice; gives ``(..., 3)``. A
+    position on a border counts for each by the part of its pixels.
+    """
+    parts = pooled(tissues(labels), rows.shape[-2:]).numpy()
+    return 100 * np.einsum("khw,...hw->...k", parts, rows)
+
+
+def tissues(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The masks of `TISSUES` of a slice: ``(3, H, W)``."""
+    return np.stack([labels == TUMOUR, labels == LIVER, labels < LIVER])
 
 
 def keep_attention(

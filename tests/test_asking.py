@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from small_contexts import Small
+from small_contexts import Small, entering, plain_map
 
 from mscf import asking, build
 from mscf.asking import (
     COLUMNS,
     attention_from,
+    attention_grid,
+    cells,
     channel_maps,
+    in_cells,
     innermost,
     landmarks,
     lesion_attention,
@@ -32,23 +35,6 @@ def image():
     return torch.randn(1, 24, 40, generator=torch.Generator().manual_seed(1))
 
 
-def entering(network, image):
-    """What enters the two blocks, without a hook."""
-    with torch.no_grad():
-        first = network.first(image[None].expand(-1, 3, -1, -1))
-        return [first, network.second(network.contexts[0](first))]
-
-
-def plain_map(block, x):
-    """All of Eq. 2, (N, N)."""
-    with torch.no_grad():
-        asking, answering = (
-            f(x)[0].flatten(1) for f in (block.spatial.key, block.spatial.query)
-        )
-        products = torch.exp(torch.einsum("ci,cj->ij", asking, answering))
-    return (products / products.sum(dim=1, keepdim=True)).numpy()
-
-
 def test_a_pixel_looks_as_the_plain_map_says_of_its_position(network, image) -> None:
     looks = attention_from(network, image, [(0, 0), (23, 39), (9, 16)])
     assert {c: rows.shape for c, rows in looks.items()} == {
@@ -61,6 +47,47 @@ def test_a_pixel_looks_as_the_plain_map_says_of_its_position(network, image) -> 
         expected = plain_map(block, x)[positions[x.shape[1]]]
         np.testing.assert_allclose(rows, expected, rtol=1e-4)
         np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("length", "most", "expected"),
+    [(448, 28, 28), (192, 28, 24), (48, 28, 24), (12, 28, 12), (512, 28, 16)],
+)
+def test_cells_are_as_many_as_divide(length, most, expected) -> None:
+    assert cells(length, most) == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "most", "nearest"),
+    [(116, 28, 29), (232, 28, 29), (31, 28, 31), (9, 0, 1)],
+)
+def test_what_does_not_divide_is_refused_with_what_does(length, most, nearest) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"^side: .*{length} .*; give {nearest} \[side\]$"
+    ):
+        cells(length, most)
+    assert cells(length, nearest) == nearest
+
+
+def test_a_slice_whose_size_does_not_divide_is_refused(network) -> None:
+    with pytest.raises(SettingsError, match=r"232 places .*; give 29 \[side\]"):
+        attention_grid(network, torch.zeros(1, 232, 232))
+
+
+def test_the_pixels_in_the_middle_of_a_grids_cells_ask(network, image) -> None:
+    pixels, looks = attention_grid(network, image, 10)
+    assert pixels[:, 0, 0].tolist() == [1, 4, 7, 10, 13, 16, 19, 22]
+    assert pixels[0, :, 1].tolist() == list(range(2, 40, 4))
+    alone = attention_from(network, image, [(7, 30)])
+    for channels, rows in looks.items():
+        np.testing.assert_allclose(rows[2, 7], alone[channels][0], rtol=1e-5)
+
+
+def test_in_cells_takes_the_mean_of_each_cell() -> None:
+    rows = np.arange(2 * 6 * 10, dtype=np.float32).reshape(2, 6, 10)
+    averaged = in_cells(rows, 5)
+    assert averaged.shape == (2, 3, 5)
+    assert averaged[1, 2, 4] == rows[1, 4:6, 8:10].mean()
 
 
 def test_looking_leaves_the_network_as_it_was(network, image) -> None:

@@ -10,6 +10,9 @@ from msd_tar import layout, write_tar
 from server import serve
 from typer.testing import CliRunner
 
+from mscf.any_pixel import read_asked
+from mscf.data.store import Store
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -173,3 +176,13 @@ def test_a_warning_is_no_failure_but_with_strict(tmp_path, tiny_cases) -> None:
     assert "1 with warnings" in result.stdout
     assert "[path-odd]" in result.stderr
     assert run("verify", *arguments, "--strict").exit_code == 3
+
+
+def test_keep_run_keeps_a_slice_of_which_any_pixel_can_be_asked(
+    run, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(Store, "phantoms", True)
+    keep = load("keep_run").main
+    keep(run.folder, tmp_path / "results", any_pixel=True, beside=False)
+    folder = Path(capsys.readouterr().out.strip())
+    assert read_asked(folder / "any_pixel.npz").pixels.shape == (24, 24, 2)

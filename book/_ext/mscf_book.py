@@ -4,7 +4,8 @@
   ``GITHUB_REPOSITORY``, so that a fork's book points to the fork. Without it (a build
   at home) there are none of these buttons.
 - ``{res}`` writes a number of a result file, linked to that file; ``{pycode}`` shows
-  the code of one class or function as it is in the package.
+  the code of one class or function as it is in the package; ``{any-pixel}`` shows a
+  kept slice of which any pixel can be asked where it looks.
 - Pages load nothing from another host and raise no script error.
 """
 
@@ -26,7 +27,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.directives.code import CodeBlock
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxRole
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,32 @@ def defined_name(node: ast.AST) -> str | None:
     return getattr(node, "name", None)
 
 
+class AnyPixelDirective(SphinxDirective):
+    """``{any-pixel} results/.../any_pixel.npz`` shows that slice, to be asked.
+
+    The page is built anew when the file changes, or what draws it.
+    """
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The figure as it is written by `mscf.visualisation.ask_page`."""
+        # Imports torch: only the page that has this waits for it.
+        from mscf.any_pixel import read_asked
+        from mscf.errors import MscfError
+        from mscf.visualisation import ask_page
+
+        path = Path(self.env.srcdir, self.arguments[0])
+        for file in (path, *Path(ask_page.__file__).parent.glob("ask_page*")):
+            self.env.note_dependency(str(file))
+        try:
+            figure = ask_page.ask_page(read_asked(path))
+        except MscfError as error:
+            logger.warning("{any-pixel}: %s", error, location=self.get_location())
+            return []
+        return [nodes.raw("", figure, format="html")]
+
+
 def set_address(_app: Sphinx, config: Config) -> None:
     """Buttons and canonical addresses of the repository that builds this book."""
     options = config.html_theme_options
@@ -201,6 +228,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     silence_thebe(app)
     app.add_role("res", ResultRole())
     app.add_directive("pycode", CodeDirective)
+    app.add_directive("any-pixel", AnyPixelDirective)
     app.connect("config-inited", set_address)
     app.connect("html-page-context", set_mode)
     app.connect("build-finished", prune_mathjax, priority=900)  # after who copies it

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mscf.visualisation.segmentations import draw_labels, mark_sides
@@ -63,6 +64,11 @@ def as_png(
     figure, ax = plt.subplots(figsize=(5, 5))
     draw_labels(ax, hu, labels, window, spacing)
     mark_sides(ax)
+    return png_of(figure)
+
+
+def png_of(figure: Figure) -> bytes:
+    """A figure as the bytes of a picture; it is closed."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)

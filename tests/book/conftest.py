@@ -1,4 +1,4 @@
-"""A book of four pages in a temporary folder, with this book's settings and code."""
+"""A book of four pages in a temporary folder, with this book's code; a browser."""
 
 import shutil
 import subprocess
@@ -106,3 +106,16 @@ class Book:
 @pytest.fixture
 def book(tmp_path) -> Book:
     return Book(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("NOT TESTED: no chromium; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path)

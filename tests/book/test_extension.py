@@ -1,14 +1,19 @@
-"""The role {res} and the directive {pycode}, in a book of one page."""
+"""The role {res}, the directives {pycode} and {any-pixel}, in a book of one page."""
 
 import io
 import json
 import re
+import shutil
+from dataclasses import replace
 from html import unescape
 
 import mscf_book
 import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
+
+from mscf.any_pixel import read_asked, write_asked
+from mscf.paths import root
 
 EXTENSIONS = ["myst_parser", "sphinx_book_theme", "mscf_book"]
 RESULTS = {
@@ -127,3 +132,22 @@ def test_a_page_is_built_anew_when_its_code_changes(
     assert "return 1" in page.write("```{pycode} changing.f\n```").text
     (tmp_path / "changing.py").write_text("def f():\n    return 22\n")
     assert "return 22" in page.build().text
+
+
+def test_any_pixel_shows_a_kept_slice_and_is_built_anew_with_it(page) -> None:
+    kept = root() / "results/phantoms-shown-192/patient/mscf/fold-0/seed-0"
+    path = page.root / "results/any_pixel.npz"
+    shutil.copy(kept / "any_pixel.npz", path)
+    page.write("```{any-pixel} results/any_pixel.npz\n```")
+    assert page.warnings == ""
+    assert page.html.count('<div class="ask"') == 1
+    assert 'onclick="x"' not in page.html
+    write_asked(replace(read_asked(path), case='<b onclick="x">', slice=99), path)
+    assert '<b onclick="x">, slice 99, 192 × 192' in page.build().text.replace("\n", "")
+    assert '<b onclick="x">' not in page.html
+
+
+def test_any_pixel_warns_of_a_file_that_is_not_there(page) -> None:
+    page.write("```{any-pixel} results/none.npz\n```")
+    assert "index.md:3: WARNING: {any-pixel}:" in page.warnings
+    assert "none.npz: must be a slice that was asked" in page.warnings
