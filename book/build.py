@@ -33,7 +33,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     # Sliders are nothing without a kernel.
     "notebooks/explore_data.ipynb": {"live": False},
     # Minutes instead of days, and the same numbers with and without a network.
-    "notebooks/train.ipynb": {"learning_rate": 5e-4, "pretrained": False},
+    "notebooks/train.ipynb": {
+        "learning_rate": 5e-4,
+        "batch_size": 4,
+        "epochs": 3,
+        "pretrained": False,
+    },
 }
 ALONE = {"notebooks/train.ipynb"}  # takes all cores; the others run two at a time
 MEMORY_MB = 2000  # what Binder gives, browser and Lab included
