@@ -39,6 +39,7 @@ from mscf.training.notebook import PHANTOMS
 from mscf.training.settings import TrainSettings
 
 DEMO_EPOCHS = 2  # of fine-tuning, where the page is a demo
+FEW = 8  # cases; to start processes for fewer takes longer than to read them
 
 
 @dataclass(frozen=True)
@@ -256,8 +257,9 @@ def finetune(own: OwnScans, settings: OwnSettings) -> Run:
     trained = open_weights(settings.weights)
     size = trained.image_size
     store = prepare_cases(
-        own.labelled, settings.labels, settings.out / f"store-{size}", size
-    )
+        own.labelled, settings.labels, settings.out / f"store-{size}", size,
+        processes=1 if len(own.labelled) < FEW else None,
+    )  # fmt: skip
     split = make_split(store.index, "patient", settings.training.seed)
     rows, _ = train_and_test_rows(store.index, split, settings.training.fold)
     return train(
@@ -281,10 +283,11 @@ def held_out(own: OwnScans, run: Run) -> list[Case]:
 
 def side_by_side(tables: Mapping[str, FolderTables]) -> pd.DataFrame:
     """A row for each set of masks of the same cases: means of slices and of volumes."""
-    rows = {}
+    rows = []
     for name, one in tables.items():
         slices, volumes = summarise(one.slices), summarise_volumes(one.cases)
-        rows[name] = {
+        rows.append({
+            "weights": name,
             "patients": one.cases["patient"].nunique(),
             "slices with tumour": len(one.slices),
             "Dice of slices, %": 100 * slices["dice"],
@@ -294,5 +297,5 @@ def side_by_side(tables: Mapping[str, FolderTables]) -> pd.DataFrame:
             "lesions": one.cases["lesions_truth"].sum(),
             "found": one.cases["detected_50"].sum(),
             "false": one.cases["false_50"].sum(),
-        }
-    return pd.DataFrame(rows).T.rename_axis("weights")
+        })  # fmt: skip
+    return pd.DataFrame(rows).set_index("weights")

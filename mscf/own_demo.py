@@ -20,7 +20,7 @@ from mscf.training.loop import train
 from mscf.training.notebook import PHANTOMS, demo_folder, demo_store, notebook_settings
 
 SEED, CASES, SIZE = 11, 4, 128  # the phantoms that train have seed 0
-STEP = 3  # every third slice: a page has seconds
+STEP = 4  # every fourth slice: a page has seconds
 EPOCHS, RATE = 2, 5e-4  # of the network
 
 
