@@ -38,7 +38,7 @@ from mscf.training.loop import Run, train
 from mscf.training.notebook import PHANTOMS
 from mscf.training.settings import TrainSettings
 
-DEMO_EPOCHS = 2  # of fine-tuning, where the page is a demo
+DEMO_EPOCHS = 1  # of fine-tuning, where the page is a demo
 FEW = 8  # cases; to start processes for fewer takes longer than to read them
 
 
