@@ -25,7 +25,7 @@ from mscf.data.scan import read_labels_of
 from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import prepare_cases
 from mscf.data.verify import REFUSED, Checked, check_case, refusals
-from mscf.errors import SettingsError, raise_all
+from mscf.errors import Finding, SettingsError, raise_all
 from mscf.evaluation.folders import FolderTables, evaluate_pairs
 from mscf.evaluation.metrics import summarise, summarise_volumes
 from mscf.evaluation.tables import read_rows
@@ -106,10 +106,14 @@ def own_settings(
 
 @dataclass(frozen=True)
 class OwnScans:
-    """What was found: the cases to go on with, and a row of ``table`` for every one."""
+    """What was found: the cases to go on with, and a row of ``table`` for every one.
+
+    ``findings``: what is wrong or doubtful with any of them.
+    """
 
     cases: list[Case]
     table: pd.DataFrame
+    findings: tuple[Finding, ...]
 
     @property
     def labelled(self) -> list[Case]:
@@ -120,7 +124,7 @@ class OwnScans:
 def look_through(settings: OwnSettings) -> OwnScans:
     """Finds the scans and their labels and reads every one.
 
-    A case that is refused is left out, and its row says why.
+    A case that is refused is left out, and said so.
 
     Raises:
         InputError: nothing is there, or nothing good.
@@ -144,18 +148,18 @@ def look_through(settings: OwnSettings) -> OwnScans:
             "is held out", f"{len(persons)}", "finetune-patients", "label more scans",
         )  # fmt: skip
     table = pd.DataFrame([row_of(*pair) for pair in pairs]).set_index("scan")
-    return OwnScans(good, table)
+    return OwnScans(good, table, tuple(f for one in checked for f in one.findings))
 
 
 def row_of(case: Case, checked: Checked) -> dict[str, str]:
-    """A case in words."""
-    said = "; ".join(f"{f.must}: {f.found} [{f.check}]" for f in checked.findings)
+    """A case in words; those that belong together stay on one line of a page."""
     return {
         "scan": case.name,
         "patient": case.patient,
         "label": case.label.name if case.label else "none",
         "outcome": checked.outcome,
-        "found": said or checked.facts,
+        "checks": ", ".join(dict.fromkeys(f.check for f in checked.findings)),
+        "grid": checked.facts.replace(" ", "\N{NO-BREAK SPACE}"),
     }
 
 
@@ -232,10 +236,10 @@ def in_short(tables: FolderTables) -> pd.DataFrame:
     dice = tables.slices.groupby("case")["dice"]
     return pd.DataFrame(
         {
-            "slices with tumour": dice.size(),
-            "Dice of slices, %": 100 * dice.mean(),
-            "Dice of volume": cases["dice"],
-            "surface distance, mm": cases.get("assd_mm"),
+            "slices": dice.size(),
+            "their Dice, %": percent(dice.mean()),
+            "volume Dice, %": percent(cases["dice"]),
+            "surface distance, mm": cases.get("assd_mm", np.nan),
             "lesions": cases["lesions_truth"],
             "found": cases["detected_50"],
             "false": cases["false_50"],
@@ -282,20 +286,24 @@ def held_out(own: OwnScans, run: Run) -> list[Case]:
 
 
 def side_by_side(tables: Mapping[str, FolderTables]) -> pd.DataFrame:
-    """A row for each set of masks of the same cases: means of slices and of volumes."""
-    rows = []
+    """A column for each set of masks of the same cases: means, in %, and numbers."""
+    columns = {}
     for name, one in tables.items():
         slices, volumes = summarise(one.slices), summarise_volumes(one.cases)
-        rows.append({
-            "weights": name,
+        columns[name] = {
             "patients": one.cases["patient"].nunique(),
             "slices with tumour": len(one.slices),
-            "Dice of slices, %": 100 * slices["dice"],
-            "precision, %": 100 * slices["precision"],
-            "recall, %": 100 * slices["recall"],
-            "Dice of volumes": volumes["dice"],
-            "lesions": one.cases["lesions_truth"].sum(),
-            "found": one.cases["detected_50"].sum(),
-            "false": one.cases["false_50"].sum(),
-        })  # fmt: skip
-    return pd.DataFrame(rows).set_index("weights")
+            "Dice of slices, %": percent(slices["dice"]),
+            "precision of slices, %": percent(slices["precision"]),
+            "recall of slices, %": percent(slices["recall"]),
+            "Dice of volumes, %": percent(volumes["dice"]),
+            "lesions": int(one.cases["lesions_truth"].sum()),
+            "lesions found": int(one.cases["detected_50"].sum()),
+            "false lesions": int(one.cases["false_50"].sum()),
+        }
+    return pd.DataFrame(columns, dtype=object).rename_axis("measure")
+
+
+def percent(share: float | pd.Series) -> float | pd.Series:
+    """To a tenth."""
+    return round(100 * share, 1)

@@ -103,8 +103,10 @@ def test_a_refused_scan_is_named_and_left_out_and_the_others_go_on(given) -> Non
     assert names(own.cases) == ["liver_0", "liver_2"]
     assert list(own.table.index) == ["liver_0", "liver_1", "liver_2"]
     assert list(own.table["outcome"]) == ["sound", "refused", "sound"]
-    assert own.table.loc["liver_1", "found"].endswith("[gz-mismatch]")
-    assert "192 x 192 x 3 voxels" in own.table.loc["liver_0", "found"]
+    assert list(own.table["checks"]) == ["", "gz-mismatch", ""]
+    assert own.table.loc["liver_0", "grid"].split()[:5] == ["192", "x", "192", "x", "3"]
+    (finding,) = own.findings
+    assert finding.file.endswith("liver_1.nii.gz")
 
 
 def test_where_nothing_is_good_all_that_was_refused_is_the_error(given) -> None:
@@ -197,12 +199,12 @@ def test_equal_masks_have_dice_1_and_empty_ones_miss_every_lesion(
     write_mask(tmp_path / "masks", empty, truth_of(empty) & False)
     tables = compare(own.cases, tmp_path / "masks", settings.labels)
     short = in_short(tables)
-    assert list(short["Dice of slices, %"]) == [100, 0]
-    assert list(short["Dice of volume"]) == [1, 0]
+    assert list(short["their Dice, %"]) == [100, 0]
+    assert list(short["volume Dice, %"]) == [100, 0]
     assert list(short["found"]) == [1, 0]
-    both = side_by_side({"these": tables}).loc["these"]
+    both = side_by_side({"these": tables})["these"]
     assert both["Dice of slices, %"] == 50
-    assert (both["lesions"], both["found"], both["false"]) == (2, 1, 0)
+    assert list(both.filter(like="lesions")) == [2, 1, 0]  # true, found, false
 
 
 def test_held_out_patients_were_not_trained_on_and_few_slices_are_a_batch(

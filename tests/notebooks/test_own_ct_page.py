@@ -91,9 +91,7 @@ def test_a_small_folder_goes_all_the_way_and_what_is_broken_is_named(
     assert "after" in text["finetune"]
     assert pictures(notebook) == ["pictures", "tuned"]
     (tuned,) = (own / "out").glob("finetuned-*/before_after.csv")
-    assert [line.split(",")[0] for line in tuned.read_text().splitlines()] == [
-        "weights", "before", "after",
-    ]  # fmt: skip
+    assert tuned.read_text().startswith("measure,before,after\n")
 
 
 def test_without_labels_masks_are_all_there_is_and_the_page_says_so(
