@@ -290,7 +290,7 @@ def side_by_side(tables: Mapping[str, FolderTables]) -> pd.DataFrame:
     columns = {}
     for name, one in tables.items():
         slices, volumes = summarise(one.slices), summarise_volumes(one.cases)
-        columns[name] = {
+        values = {
             "patients": one.cases["patient"].nunique(),
             "slices with tumour": len(one.slices),
             "Dice of slices, %": percent(slices["dice"]),
@@ -301,7 +301,8 @@ def side_by_side(tables: Mapping[str, FolderTables]) -> pd.DataFrame:
             "lesions found": int(one.cases["detected_50"].sum()),
             "false lesions": int(one.cases["false_50"].sum()),
         }
-    return pd.DataFrame(columns, dtype=object).rename_axis("measure")
+        columns[name] = pd.Series(values, dtype=object)  # numbers stay whole ones
+    return pd.DataFrame(columns).rename_axis("measure")
 
 
 def percent(share: float | pd.Series) -> float | pd.Series:
