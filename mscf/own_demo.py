@@ -59,7 +59,7 @@ def write(path: Path, made: Phantom, voxels: np.ndarray) -> None:
 def demo_weights(base: Path, gpus: int | None) -> Path:
     """The folder of a run on phantoms, trained where missing: minutes on two cores."""
     settings = notebook_settings(
-        base, data=PHANTOMS, out=str(demo_folder(base) / "network"), epochs=EPOCHS,
+        base, data=PHANTOMS, out=str(demo_folder(Path()) / "network"), epochs=EPOCHS,
         learning_rate=RATE, pretrained=False, gpus=gpus, resume=True,
     )  # fmt: skip
     if not (settings.out / "summary.json").is_file():  # written when all else is

@@ -2,11 +2,13 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import torch
 from small_finished import SmallNetwork
@@ -29,6 +31,7 @@ from mscf.own_ct import (
     shown_slice,
     side_by_side,
 )
+from mscf.paths import root
 
 
 @dataclass(frozen=True)
@@ -271,3 +274,25 @@ def test_the_demo_has_phantoms_of_its_own_with_labels_named_as_people_do(
     before = case.image.stat().st_mtime_ns
     own_demo.demo_scans(tmp_path)
     assert case.image.stat().st_mtime_ns == before
+
+
+def test_the_demos_network_is_trained_once(monkeypatch, tmp_path) -> None:
+    trained = []
+
+    def train(settings) -> None:
+        trained.append(settings)
+        settings.out.mkdir(parents=True)
+        (settings.out / "summary.json").touch()
+
+    monkeypatch.setattr(own_demo, "train", train)
+    monkeypatch.setattr(own_demo, "demo_store", lambda base: None)
+    first = own_demo.demo_weights(tmp_path, gpus=0)
+    assert own_demo.demo_weights(tmp_path, gpus=0) == first
+    (settings,) = trained
+    assert (settings.out, settings.epochs) == (first, own_demo.EPOCHS)
+    assert first.is_relative_to(tmp_path)
+
+
+def test_the_parameters_are_those_of_the_notebook() -> None:
+    found = papermill.inspect_notebook(root() / "notebooks/your_own_ct.ipynb")
+    assert list(found) == [*signature(own_settings).parameters][1:]
