@@ -61,7 +61,7 @@ def write_weights(path: Path, seed: int) -> Path:
 def weights(monkeypatch, tmp_path) -> Path:
     known = {**models.METHODS, "small": SmallMethod()}
     monkeypatch.setattr(models, "METHODS", known)
-    return write_weights(tmp_path / "small.ckpt", seed=0)
+    return write_weights(tmp_path / "small.ckpt", seed=5)
 
 
 @pytest.fixture
@@ -192,6 +192,27 @@ def test_the_slice_shown_is_the_fullest_of_the_mask_then_of_the_label_then_the_m
     assert (asked.number, asked.truth.sum()) == (2, truth.sum())
 
 
+def test_a_dicom_series_and_its_label_go_the_same_way(given, weights, tmp_path) -> None:
+    pytest.importorskip("SimpleITK")
+    from small_dicom import ORIGIN, SPACING, hu, write_series
+
+    shape = (64, 48, 3)
+    write_series(tmp_path / "series", hu(shape))
+    labels = np.zeros(shape, np.uint8)
+    labels[10:20, 20:25, 2] = 2
+    affine = np.diag([-1, -1, 1, 1]) @ np.diag([*SPACING, 1])  # LPS to RAS
+    affine[:3, 3] = ORIGIN * (-1, -1, 1)
+    nib.save(nib.Nifti1Image(labels, affine), tmp_path / "drawn.nii.gz")
+    settings = given(n_scans=0, scans="series", labels="drawn.nii.gz")
+    (case,) = look_through(settings).labelled
+    predict_own([case], settings.out, weights, gpus=0)
+    shown = shown_slice(case, settings.out, number=2)
+    rows, columns = np.nonzero(shown.truth)
+    assert (set(rows), set(columns)) == ({*range(20, 25)}, {*range(10, 20)})
+    tables = compare([case], settings.out, settings.labels)
+    assert list(in_short(tables)["slices"]) == [1]
+
+
 def test_equal_masks_have_dice_1_and_empty_ones_miss_every_lesion(
     given, tmp_path
 ) -> None:
@@ -209,6 +230,20 @@ def test_equal_masks_have_dice_1_and_empty_ones_miss_every_lesion(
     assert both["Dice of slices, %"] == 50
     lesions = both.filter(like="lesions")  # true, found, false
     assert [str(number) for number in lesions] == ["2", "1", "0"]
+
+
+def test_what_is_drawn_in_part_is_precise_and_recalled_in_part(given, tmp_path) -> None:
+    settings = given(n_scans=1)
+    (case,) = look_through(settings).cases
+    truth = truth_of(case)
+    part = truth.copy()
+    part[: int(np.nonzero(truth)[0].mean()) - 3] = False
+    write_mask(tmp_path / "masks", case, part)
+    table = side_by_side({"part": compare([case], tmp_path / "masks", settings.labels)})
+    share = (part.sum(axis=(0, 1)) / truth.sum(axis=(0, 1))).mean()
+    assert 0.5 < share < 0.9
+    assert table.loc["precision of slices, %", "part"] == 100
+    assert table.loc["recall of slices, %", "part"] == round(100 * share, 1)
 
 
 def test_held_out_patients_were_not_trained_on_and_few_slices_are_a_batch(
