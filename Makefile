@@ -7,7 +7,7 @@ RUN := .venv/bin/python -m
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
 .NOTPARALLEL: # pip installs one thing at a time
-.PHONY: help book test check reliability bench grid format clean
+.PHONY: help book links test check reliability bench grid format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -15,6 +15,9 @@ help: ## list these targets
 
 book: .venv/.book ## execute the notebooks, build the book: book/_build/html/index.html
 	@.venv/bin/python book/build.py
+
+links: .venv/.book ## every link of the book to elsewhere; after make book, needs a network
+	@.venv/bin/jupyter-book build -q book/_stage --builder linkcheck --path-output book/_build/links
 
 test: .venv/.dev ## style and quick tests, minutes
 	@$(RUN) ruff format --check --output-format concise . && $(RUN) ruff check .

@@ -117,6 +117,9 @@ def train(
     compile: Annotated[  # noqa: A002 (the field's name)
         bool, Option(help="torch.compile", rich_help_panel=HOW)
     ] = False,
+    cuda_graph: Annotated[
+        bool, Option(help="on a GPU: a step's kernels as one", rich_help_panel=HOW)
+    ] = False,
     sync_batch_norm: Annotated[
         bool, Option(help="statistics over all GPUs' slices", rich_help_panel=HOW)
     ] = False,

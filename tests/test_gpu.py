@@ -9,6 +9,7 @@ from benchmarks.step import step
 from mscf.models import METHODS
 from mscf.models.context import ContextBlock, attend
 from mscf.training.loop import train
+from mscf.training.recorded import recorded
 from mscf.training.settings import TrainSettings
 
 if not torch.cuda.is_available():
@@ -75,6 +76,44 @@ def test_a_recorded_step_gives_the_losses_of_the_steps_one_by_one() -> None:
     torch.testing.assert_close(
         losses["graphed"], losses["searched"], rtol=2e-2, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_recorded_pass_gives_the_bits_of_the_kernels_one_by_one(
+    method, deterministic
+) -> None:
+    given, found = torch.randn(3, 4, 3, 192, 192, device=GPU), []
+    for is_recorded in (False, True):
+        torch.manual_seed(0)
+        model = mscf.build(method).to(GPU, memory_format=torch.channels_last).train()
+        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            network = recorded(model, given[0]) if is_recorded else model
+            for n, images in enumerate([*given, given[0, :2]]):  # the last is smaller
+                torch.manual_seed(n)  # of what drops out
+                model.zero_grad()
+                outputs = network(images)
+                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+                sum(logits.float().square().mean() for logits in outputs).backward()
+                found += [outputs[0].detach().clone()]
+                found += [p.grad.clone() for p in model.parameters()]
+        found += [b.clone() for b in model.buffers()]
+    half = len(found) // 2
+    for one, other in zip(found[:half], found[half:], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_run_of_recorded_steps_ends_with_the_bytes_of_one_without(
+    deterministic, tiny_store, tmp_path
+) -> None:
+    folders = []
+    for graph in (True, False):
+        settings = TrainSettings(
+            data=tiny_store, out=tmp_path / str(graph), epochs=3, batch_size=4,
+            pretrained=False, gpus=1, workers=2, deterministic=True, cuda_graph=graph,
+        )  # fmt: skip
+        folders.append(train(settings).folder)
+    for name in ("history.csv", "context.csv", "per_slice.csv"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 def test_channel_context_does_not_overflow_in_float16() -> None:

@@ -26,10 +26,15 @@ def results_table() -> list[list[str]]:
 
 
 def dice(place: str) -> dict[str, str]:
-    """Of seed 0, in percent as the README writes it."""
+    """Of seed 0 and of all folds that any method has, in percent as the README."""
     with (ROOT / f"results/{place}/patient/summary.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["seed"] in ("0", "0.0")]
-    return {row["method"]: f"{100 * float(row['dice']):.1f}" for row in rows}
+    whole = max(int(row["slices"]) for row in rows)
+    return {
+        row["method"]: f"{100 * float(row['dice']):.1f}"
+        for row in rows
+        if int(row["slices"]) == whole
+    }
 
 
 def test_the_table_has_the_ten_methods_with_the_numbers_of_their_files() -> None:

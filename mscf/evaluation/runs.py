@@ -31,7 +31,8 @@ NEEDED = {  # of run.json, and as what
 }  # fmt: skip
 NO_RECIPE = {
     "method", "seed", "fold", "out", "data", "split", "gpus", "workers", "compile",
-    "deterministic", "timeout", "resume", "allow_inexact", "require_pretrained",
+    "cuda_graph", "deterministic", "timeout", "resume", "allow_inexact",
+    "require_pretrained",
 }  # fmt: skip
 
 

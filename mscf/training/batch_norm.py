@@ -1,4 +1,4 @@
-"""Running statistics estimated anew, when a short training left them behind.
+"""Running statistics: held while passes only try, and estimated anew.
 
 In evaluation mode a BatchNorm uses running means of the last tens of steps. A network
 that still moves fast has left them behind: its loss in training mode is low and its
@@ -7,6 +7,9 @@ rates; for demonstrations and the overfitting test.
 """
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -24,3 +27,15 @@ def refresh_statistics(
     images = (three_channels(images).to(device) for images, _ in loader)
     with torch.no_grad():
         update_bn(images, model)
+
+
+@contextlib.contextmanager
+def unmoved_statistics(model: nn.Module) -> Iterator[None]:
+    """Running statistics are afterwards as before: passes that only try move them."""
+    before = [buffer.clone() for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(model.buffers(), before, strict=True):
+                buffer.copy_(value)

@@ -40,6 +40,7 @@ from mscf.training.memory import (
 )
 from mscf.training.progress import shown
 from mscf.training.randomness import choose_kernels, seed_everything
+from mscf.training.recorded import recorded
 from mscf.training.result import write_result
 from mscf.training.run_folder import claimed, read_record, same_everywhere
 from mscf.training.settings import TrainSettings, joined_processes
@@ -122,9 +123,9 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         needed = step_memory(model, images[:1], settings.slices_a_pass)
     if tight := room_for(settings, needed):
         state.log.warn(tight)
-    network = torch.compile(model) if settings.compile else model
     stop.at_once = ranks.world == 1  # one of several alone would leave the others
     with memory_errors(settings, needed), worker_errors(loader, state):
+        network = passes(model, images, settings)
         while not state.ended:
             loader.batch_sampler.set_position(state.position.epoch, state.position.step)
             train_one_epoch(network, loader, state, stop)
@@ -178,6 +179,16 @@ def train_one_epoch(
             if watch.stop:
                 raise state.stopped(stop.name)
     watch.rest()
+
+
+def passes(
+    model: nn.Module, images: Tensor, settings: TrainSettings
+) -> Callable[[Tensor], Tensor]:
+    """The network's passes in the form asked for; ``images`` are a step's at least."""
+    if settings.cuda_graph:
+        with precision(settings):
+            return recorded(model, images[: settings.slices_a_pass])
+    return torch.compile(model) if settings.compile else model
 
 
 def first_images(training: SliceDataset, settings: TrainSettings) -> Tensor:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mscf.errors import Finding, MemoryLimitError
 from mscf.models.cost import parameters
+from mscf.training.batch_norm import unmoved_statistics
 from mscf.training.settings import TrainSettings
 from mscf.training.state import RunState
 
@@ -28,18 +29,15 @@ def step_memory(model: nn.Module, image: Tensor, slices: int) -> int:
     ``(1, 3, H, W)`` keeps for the backward pass, times the slices. What single layers
     need on the way is not in it.
     """
-    statistics = {name: b.clone() for name, b in model.named_buffers()}
     kept: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
-        return tensor
+        kept.append(tensor.detach())  # the tensor itself would keep what made it
+        return kept[-1]
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    saved = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with unmoved_statistics(model), saved:
         model(image)
-    with torch.no_grad():  # the pass moved the running statistics
-        for name, buffer in model.named_buffers():
-            buffer.copy_(statistics[name])
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in kept}
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     each_slice = sum(s.nbytes() for at, s in storages.items() if at not in weights)

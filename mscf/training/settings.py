@@ -56,6 +56,7 @@ class TrainSettings:
     accumulate: int = 1  # forward passes that a process makes for one step
     precision: str = "auto"  # float32, bf16; auto: bf16 where the machine has it
     compile: bool = False  # torch.compile; its first step takes minutes
+    cuda_graph: bool = False  # on a GPU: a step's kernels recorded, sent as one
     sync_batch_norm: bool = False  # statistics over the GPUs' slices, not each GPU's
     workers: int | None = None  # loading processes a process; None: 0 on a CPU
     deterministic: bool = False  # on GPUs: equal bits each time, slower
@@ -282,6 +283,21 @@ def check_together(settings: TrainSettings) -> None:
                 name, f"goes with {other} only", f"{other} {getattr(settings, other)}",
                 name.replace("_", "-"), "give both or neither",
             )  # fmt: skip
+    if settings.cuda_graph and (found := against_a_graph(settings)):
+        raise SettingsError(
+            "cuda_graph", "goes with a GPU, one pass a step and neither compile nor "
+            "sync_batch_norm", found, "cuda-graph", "leave it out",
+        )  # fmt: skip
+
+
+def against_a_graph(settings: TrainSettings) -> str | None:
+    """What a step's kernels cannot be recorded with; None where they can."""
+    if settings.device.type == "cpu":
+        return "the CPU"
+    if settings.accumulate > 1:  # a pass writes its gradients over those before
+        return f"accumulate {settings.accumulate}"
+    together = ("compile", "sync_batch_norm")
+    return next((f"{name} True" for name in together if getattr(settings, name)), None)
 
 
 def check_image_size(method: str, size: int) -> None:
@@ -311,7 +327,7 @@ def fastest_precision(device: torch.device) -> str:
 
 
 FREE = {
-    "data", "out", "epochs", "workers", "timeout", "finetune_from",
+    "data", "out", "epochs", "cuda_graph", "workers", "timeout", "finetune_from",
     "require_pretrained", "resume", "allow_inexact",
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from mscf.visualisation.style import INK, MAIN, PALE, SECOND
+from mscf.visualisation.style import INK, MAIN, PALE, SECOND, THIRD
 
 
 def draw_distributions(
@@ -65,6 +65,66 @@ def draw_differences(
     ax.set_ylim(len(order) - 0.4, -0.5)
     ax.set_ylabel("")
     ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    return ax
+
+
+def draw_gains(
+    ax: Axes,
+    claimed: Mapping[str, float],
+    gains: Mapping[str, pd.DataFrame],
+    deviations: Mapping[str, float],
+    titles: Mapping[str, str],
+) -> Axes:
+    """A claimed gain over each baseline, and what single trainings here gave.
+
+    ``claimed`` are percentage points by baseline; ``gains`` and ``deviations`` belong
+    to sets of data: a table with the columns baseline and difference (a fraction, a row
+    a training), and the deviation of such differences. Each set has its band, two
+    deviations to both sides of no gain.
+    """
+    places = np.arange(len(claimed))
+    ax.axvline(0, color=INK, linestyle="--", linewidth=1)
+    looks = zip(gains, ("o", "^", "s"), (THIRD, SECOND, PALE), strict=False)
+    step = 0.5 / max(len(gains), 1)
+    for i, (data, marker, colour) in enumerate(looks):
+        table = gains[data]
+        table = table[table["baseline"].isin(list(claimed))]
+        rows = table["baseline"].map({key: n for n, key in enumerate(claimed)})
+        half = 200 * deviations[data]
+        ax.axvspan(-half, half, color=colour, alpha=0.1, linewidth=0)
+        ax.scatter(
+            100 * table["difference"], rows + 0.12 + i * step, marker=marker, s=22,
+            color=colour, label=f"{data}, one training each", zorder=3,
+        )  # fmt: skip
+    ax.scatter(
+        list(claimed.values()), places - 0.2, marker="D", color=MAIN, s=44, zorder=4,
+        label="the paper's gain",
+    )  # fmt: skip
+    for place in places[:-1]:
+        ax.axhline(place + 0.6, color=PALE, linewidth=0.5)
+    ax.set_yticks(places, [titles.get(key, key) for key in claimed])
+    ax.set_ylim(len(claimed) - 0.3, -0.7)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    return ax
+
+
+def draw_ways(ax: Axes, ways: pd.DataFrame) -> Axes:
+    """One Dice by each way of counting, a row a way and a mark a column's data.
+
+    ``ways`` are fractions, NaN where a way is not open; lines join what is the same
+    predictions.
+    """
+    looks = zip(ways, ("o", "^", "s"), (MAIN, SECOND, THIRD), strict=False)
+    for name, marker, colour in looks:
+        there = ways[name].dropna()
+        rows = ways.index.get_indexer(there.index)
+        ax.plot(100 * there, rows, color=colour, linewidth=1, alpha=0.5)
+        ax.scatter(100 * there, rows, marker=marker, color=colour, s=34, label=name)
+    ax.set_yticks(range(len(ways)), ways.index)
+    ax.set_ylim(len(ways) - 0.5, -0.5)
+    ax.set_xlim(0, 100)
+    ax.set_xlabel("tumour Dice, %")
+    ax.legend(frameon=False, loc="lower left")
     return ax
 
 

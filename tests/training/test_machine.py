@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 
 import nibabel as nib
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 import torch
 from small_processes import HERE, ROOT, ended, living, options, start, until_saved
 from small_run import same_run, settings_for
+from torch import nn
 from torch.optim import Adam
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
@@ -77,6 +79,16 @@ def test_what_helps_is_named_in_the_order_of_what_it_costs(
 ) -> None:
     settings = settings_for(tmp_path, tmp_path, **changes)
     assert lower(settings) == f"lower it by {', '.join(ways)}"
+
+
+def test_the_estimate_leaves_nothing_of_its_pass_in_memory() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), nn.BatchNorm2d(4))
+    made = []
+    for layer in network:
+        layer.register_forward_hook(lambda _, given, out: made.append(weakref.ref(out)))
+    step_memory(network, torch.zeros(1, 3, 8, 8), 1)
+    assert len(made) == 3
+    assert [ref() for ref in made] == [None] * 3
 
 
 @check
@@ -194,6 +206,7 @@ def one_slice(tiny_cases, tmp_path_factory):
         ({"processes": 2, "batch_size": 1}, "a slice for each of 2 processes"),
         ({"accumulate": 5}, "must hold a slice for each of 1 processes and 5 passes"),
         ({"processes": 2, "sync_batch_norm": True}, "works between GPUs"),
+        ({"cuda_graph": True}, "goes with a GPU"),
         ({"processes": 2, "fold": 5}, "fold: must be 0 to 4 (found: 5)"),
     ],
 )  # fmt: skip

@@ -1,0 +1,87 @@
+"""Where every committed result comes from: code, versions, machine, seeds, hours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from mscf.errors import InputError
+from mscf.evaluation.runs import read_record
+
+ONE = ["data", "split", "method", "epochs", "device", "torch", "commit"]
+
+
+def kept_runs(results: Path) -> pd.DataFrame:
+    """A row for all kept runs that differ in fold and seed alone.
+
+    Columns: ``ONE``, their folds and seeds as text, runs, hours together, first day.
+    A run resumed under other code says so by a "+" behind its commit.
+
+    Raises:
+        InputError: a ``run.json`` is damaged, or of a run that did not finish.
+    """
+    rows = [of_run(path, results) for path in sorted(results.rglob("run.json"))]
+    if not rows:
+        return pd.DataFrame(columns=[*ONE, "folds", "seeds", "runs", "hours", "from"])
+    by = pd.DataFrame(rows).groupby(ONE, sort=False)
+    return by.agg(
+        folds=("fold", numbers), seeds=("seed", numbers), runs=("fold", "size"),
+        hours=("hours", "sum"), **{"from": ("day", "min")},
+    ).reset_index()  # fmt: skip
+
+
+def of_run(path: Path, results: Path) -> dict[str, object]:
+    """What one ``run.json`` under ``results/<data>/<split>/<method>/`` says."""
+    record = read_record(path)
+    data, split, method = path.relative_to(results).parts[:3]
+    commit = record.get("commit", "")
+    code = {commit, *(again.get("commit", "") for again in record.get("resumed", []))}
+    return {
+        "data": data,
+        "split": split,
+        "method": method,
+        "epochs": record["epochs_done"],
+        "device": record["machine"]["device"],
+        "torch": record["versions"]["torch"],
+        "commit": (commit[:7] or "not recorded") + ("+" if len(code) > 1 else ""),
+        "fold": record["settings"]["fold"],
+        "seed": record["settings"]["seed"],
+        "hours": record["seconds"] / 3600,
+        "day": record["started"][:10],
+    }
+
+
+def numbers(values: pd.Series) -> str:
+    """``0, 1, 2``."""
+    return ", ".join(map(str, sorted(set(values))))
+
+
+def measurements(results: Path) -> pd.DataFrame:
+    """A row for every other JSON file that says when and on what it was made.
+
+    Columns: file, made (a day), commit, device, processor, torch.
+
+    Raises:
+        InputError: a file is no JSON.
+    """
+    rows = []
+    for path in sorted(results.rglob("*.json")):
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(path, "must be JSON", error, "result-json") from error
+        if not isinstance(made, dict) or "made" not in made:
+            continue
+        machine = made.get("machine", {})
+        rows.append({
+            "file": str(path.relative_to(results)),
+            "made": made["made"][:10],
+            "commit": made.get("commit", "")[:7],
+            "device": machine.get("device", ""),
+            "processor": machine.get("cpu", ""),
+            "torch": made.get("versions", {}).get("torch", ""),
+        })  # fmt: skip
+    columns = ["file", "made", "commit", "device", "processor", "torch"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,82 @@
+"""How far single trainings scatter, beside what one of them is said to have gained.
+
+A table with one run a method shows one draw of every difference. Another seed, or other
+patients on both sides of the split, draw it again; a gain below that scatter says
+nothing about the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mscf.evaluation.runs import RUN
+
+NOISE = 2  # deviations that a gain of one run must exceed to be seen
+
+
+def single_gains(
+    rows: pd.DataFrame, ours: str, baselines: Sequence[str], metric: str = "dice"
+) -> pd.DataFrame:
+    """Ours minus each baseline, once for each run that both have.
+
+    ``rows`` are of ``per_slice.csv``; a run is a fold and a seed, and both methods are
+    tested on its slices. Columns: baseline, fold, seed, difference of the means.
+    """
+    means = rows.groupby(["method", *RUN])[metric].mean().unstack("method")
+    if ours not in means:
+        return pd.DataFrame(columns=["baseline", *RUN, "difference"])
+    there = [key for key in baselines if key in means]
+    differences = means[there].rsub(means[ours], axis=0).rename_axis("baseline", axis=1)
+    pairs = differences.stack().dropna()  # runs that both have
+    return pairs.rename("difference").reset_index()[["baseline", *RUN, "difference"]]
+
+
+def scatter(gains: pd.DataFrame) -> pd.DataFrame:
+    """A row a baseline: runs, lowest, highest, and their standard deviation.
+
+    NaN for a single run. The row "all" pools the deviations of those with several:
+    what to expect of the others.
+    """
+    by = gains.groupby("baseline", sort=False)["difference"]
+    table = by.agg(["size", "min", "max", "std"])
+    table.columns = ["runs", "lowest", "highest", "deviation"]
+    several = table[table["runs"] > 1]
+    free = several["runs"] - 1
+    pooled = np.sqrt((free * several["deviation"] ** 2).sum() / max(free.sum(), 1))
+    pooled = pooled if len(several) else np.nan
+    table.loc["all"] = [len(gains), gains["difference"].min(),
+                        gains["difference"].max(), pooled]  # fmt: skip
+    return table.astype({"runs": int})
+
+
+def gain_verdicts(
+    claimed: Mapping[str, float],
+    scatters: Mapping[str, pd.DataFrame],
+    titles: Mapping[str, str],
+) -> str:
+    """A line for each claimed gain: within ``NOISE`` deviations of one run, or above.
+
+    ``claimed`` are gains in percentage points by baseline, ``scatters`` tables of
+    `scatter`, in fractions, by the name of the data.
+    """
+    lines = []
+    for key, gain in claimed.items():
+        parts = [
+            compared(gain, table, key, data)
+            for data, table in scatters.items()
+            if np.isfinite(table.loc["all", "deviation"])
+        ]
+        said = ", ".join(parts) or "no method here has two runs to tell the noise by"
+        lines.append(f"- **{titles.get(key, key)}, {gain:+.2f}**: {said}.")
+    return "\n".join(lines)
+
+
+def compared(gain: float, table: pd.DataFrame, key: str, data: str) -> str:
+    """A claimed gain beside the noise of one set of data."""
+    own = key in table.index and np.isfinite(table.loc[key, "deviation"])
+    noise = NOISE * 100 * table.loc[key if own else "all", "deviation"]
+    word = "above" if abs(gain) > noise else "within"
+    return f"{word} the noise of {data} (± {noise:.1f}{'' if own else '*'})"

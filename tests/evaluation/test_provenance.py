@@ -1,0 +1,56 @@
+"""Every committed result says where it comes from."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mscf.errors import InputError
+from mscf.evaluation.provenance import kept_runs, measurements
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def keep(results, fold=0, seed=0, **changes) -> None:
+    record = {
+        "settings": {"method": "mscf", "fold": fold, "seed": seed},
+        "slices": {"test": 3}, "store": {"checksum": "x"}, "epochs_done": 2,
+        "seconds": 1800.0, "machine": {"device": "cpu"}, "versions": {"torch": "2.0"},
+        "commit": "abcdef0123", "started": "2026-11-20T01:00:00+00:00",
+        "status": "finished", **changes,
+    }  # fmt: skip
+    folder = results / f"toys-192/patient/mscf/fold-{fold}/seed-{seed}"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_runs_that_differ_in_fold_and_seed_are_one_row(tmp_path) -> None:
+    for fold, seed in ((0, 0), (1, 0), (0, 1)):
+        keep(tmp_path, fold, seed)
+    keep(tmp_path, 2, commit="fedcba9876", started="2026-11-21T01:00:00+00:00")
+    first, other = kept_runs(tmp_path).to_dict("records")
+    assert first["commit"] == "abcdef0"
+    assert (first["folds"], first["seeds"], first["runs"]) == ("0, 1", "0, 1", 3)
+    assert first["hours"] == pytest.approx(1.5)
+    assert first["from"] == "2026-11-20"
+    assert (other["commit"], other["runs"]) == ("fedcba9", 1)
+
+
+def test_a_run_that_went_on_under_other_code_is_marked(tmp_path) -> None:
+    keep(tmp_path, 0, resumed=[{"commit": "abcdef0123"}])
+    keep(tmp_path, 1, resumed=[{"commit": "0000000000"}])
+    assert list(kept_runs(tmp_path)["commit"]) == ["abcdef0", "abcdef0+"]
+
+
+def test_every_kept_run_and_measurement_here_names_its_machine() -> None:
+    runs, files = kept_runs(RESULTS), measurements(RESULTS)
+    assert runs["runs"].sum() == len(list(RESULTS.rglob("run.json")))
+    assert runs[["device", "torch", "from"]].astype(bool).all(axis=None)
+    assert {"benchmarks/step.json", "reliability.json"} <= set(files["file"])
+    assert files[["made", "commit", "device"]].astype(bool).all(axis=None)
+
+
+def test_a_damaged_file_is_named(tmp_path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(InputError, match=r"broken\.json: must be JSON"):
+        measurements(tmp_path)
