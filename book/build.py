@@ -39,8 +39,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "epochs": 3,
         "pretrained": False,
     },
+    # The network of that page, which runs before it.
+    "notebooks/your_own_ct.ipynb": {"weights": "runs/book/train"},
 }
-ALONE = {"notebooks/train.ipynb"}  # takes all cores; the others run two at a time
+# They take all cores, one after the other; the others run before, two at a time.
+ALONE = {"notebooks/train.ipynb", "notebooks/your_own_ct.ipynb"}
 MEMORY_MB = 2000  # what Binder gives, browser and Lab included
 JUPYTER_BOOK = WITH_US + "from jupyter_book.cli.main import main; main()"
 

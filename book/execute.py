@@ -126,7 +126,9 @@ def content_key(
     for pattern in source.metadata.get("mscf", {}).get("inputs", []):
         found = set(root.glob(pattern))
         if not found:
-            raise InputError(name, f"reads {pattern}", "no such file", "inputs")
+            todo = "delete book/_stage, then the page that makes it runs again"
+            todo = todo if pattern.startswith("runs/") else ""
+            raise InputError(name, f"reads {pattern}", "no such file", "inputs", todo)
         files |= found
     for file in sorted(file for file in files if file.is_file()):
         digest.update(f"\n{file.relative_to(root)}\n".encode())

@@ -192,7 +192,11 @@ def predict(
     ],
     target: Annotated[Path, Argument(metavar="OUT", help="folder for the results")],
     weights: Annotated[
-        str, Option(metavar="RUN|FILE", help="a run's folder or its best.ckpt")
+        str,
+        Option(
+            metavar="RUN|FILE",
+            help="a run's or an export's folder, or its best.ckpt or model.safetensors",
+        ),
     ],
     liver: Annotated[
         Path | None,

@@ -134,8 +134,8 @@ def write_report(report: CaseReport, folder: Path) -> None:
         overview(report).savefig(file, format="png", dpi=150)
 
 
-def write_cases(reports: Sequence[CaseReport], path: Path) -> None:
-    """A table of all scans, a row each."""
+def cases_table(reports: Sequence[CaseReport]) -> pd.DataFrame:
+    """A row a scan: the columns of cases.csv."""
     rows = [
         {
             "case": report.name,
@@ -147,8 +147,13 @@ def write_cases(reports: Sequence[CaseReport], path: Path) -> None:
         }
         for report in reports
     ]
+    return pd.DataFrame(rows, columns=CASE)
+
+
+def write_cases(reports: Sequence[CaseReport], path: Path) -> None:
+    """cases.csv."""
     with replacing(path) as file:
-        file.write(as_csv(pd.DataFrame(rows, columns=CASE)))
+        file.write(as_csv(cases_table(reports)))
 
 
 def key_slices(report: CaseReport) -> list[int]:

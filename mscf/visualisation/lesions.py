@@ -9,24 +9,45 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from mscf.visualisation.segmentations import Image, Mask, draw_contour, draw_slice
-from mscf.visualisation.style import FALSE_POSITIVE, INK, MAIN, PALE
+from mscf.visualisation.segmentations import (
+    Image,
+    Mask,
+    draw_contour,
+    draw_slice,
+    legend,
+)
+from mscf.visualisation.style import FALSE_POSITIVE, INK, MAIN, PALE, TRUTH
 
 
-def draw_lesion_slice(ax: Axes, hu: Image, mask: Mask, aspect: float = 1.0) -> Axes:
+def draw_lesion_slice(
+    ax: Axes,
+    hu: Image,
+    mask: Mask,
+    aspect: float = 1.0,
+    truth: Mask | None = None,
+) -> Axes:
     """One slice with the border of what was predicted, cut to the body.
 
-    ``aspect`` is the height of a pixel over its width.
+    ``aspect`` is the height of a pixel over its width; the border of the ``truth`` is
+    drawn below that of the prediction.
     """
     rows, columns = body(hu)
     draw_slice(ax, hu)
+    if truth is not None:
+        draw_contour(ax, truth, TRUTH, width=1.6)
     draw_contour(ax, mask, FALSE_POSITIVE, width=1.0)
     ax.set_aspect(aspect)
     ax.set_xlim(columns[0] - 0.5, columns[1] + 0.5)
     ax.set_ylim(rows[1] + 0.5, rows[0] - 0.5)
     return ax
+
+
+def border_legend() -> list[Line2D]:
+    """What the colours of ``draw_lesion_slice`` mean, as handles for a legend."""
+    return legend({"predicted": FALSE_POSITIVE, "your label": TRUTH})
 
 
 def body(hu: Image) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -1,7 +1,12 @@
 """What decides that a notebook of the book is executed again."""
 
+from pathlib import Path
+
+import build
+import nbformat
 import pytest
 from execute import Execution, book_parameters, content_key, execute_all
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from mscf.errors import InputError
 
@@ -45,6 +50,29 @@ def test_a_declared_input_that_is_not_there_is_refused(book, source) -> None:
     source.metadata.mscf = {"inputs": ["results/none.csv"]}
     with pytest.raises(InputError, match=r"results/none\.csv.*\[inputs\]"):
         key(book, source)
+    source.metadata.mscf = {"inputs": ["runs/book/train/best.ckpt"]}
+    with pytest.raises(InputError, match=r"delete book/_stage, .* \[inputs\]"):
+        key(book, source)
+
+
+def test_what_a_page_leaves_for_another_is_there_before_the_other_runs(
+    monkeypatch, notebook
+) -> None:
+    order, root = [], Path(__file__).parents[2]
+    monkeypatch.setattr(
+        "execute.bring_up_to_date", lambda _, name, *__: order.append(name) or
+        Execution(name, "executed"),
+    )  # fmt: skip
+    pages = parse_toc_yaml(root / "_toc.yml")
+    notebooks = [f"{p}.ipynb" for p in pages if p.startswith("notebooks/")]
+    execute_all(root, notebooks, build.PARAMETERS, build.ALONE)
+    for place, name in enumerate(order):
+        read = nbformat.read(root / name, as_version=4).metadata.get("mscf", {})
+        for pattern in read.get("inputs", []):
+            if pattern.startswith("runs/book/"):
+                maker = f"notebooks/{pattern.split('/')[2]}.ipynb"
+                assert maker in order[:place]
+                assert maker in build.ALONE  # no race: what runs beside is not ended
 
 
 def test_a_parameter_that_the_notebook_lacks_is_refused(source) -> None:

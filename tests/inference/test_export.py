@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from dark import Dark, write_weights
+from dark import Dark, write_ct, write_weights
 from filled import filled
 from torch import nn
 from typer.testing import CliRunner
@@ -74,6 +74,20 @@ def test_what_is_exported_loads_as_the_same_network(run, tmp_path) -> None:
         assert isinstance(network, Dark)
         assert not network.training
         assert torch.equal(network.border, Dark().border)
+
+
+def test_an_export_predicts_the_masks_of_its_run(run, tmp_path) -> None:
+    write_ct(tmp_path / "a.nii.gz")
+    export(run, tmp_path / "export", onnx=False, pt2=False)
+    places = (run, tmp_path / "export", tmp_path / "export/model.safetensors")
+    masks = []
+    for number, weights in enumerate(places):
+        out = tmp_path / f"out{number}"
+        words = ["predict", tmp_path / "a.nii.gz", out, "--weights", weights]
+        result = CliRunner().invoke(app, [*map(str, words), "--device", "cpu"])
+        assert result.exit_code == 0, result.stderr
+        masks.append((out / "a.nii.gz").read_bytes())
+    assert masks[0] == masks[1] == masks[2]
 
 
 def test_an_export_of_an_export_is_of_the_same_checkpoint(finished, tmp_path) -> None:
