@@ -107,6 +107,18 @@ def slices(key: str, number: int = 1) -> torch.Tensor:
     return torch.rand(number, 3, height, width, generator=random) * 3.2 - 1.6
 
 
+QUICK = ("csnet", "mscf")  # without and with blocks on the skips; CI checks all ten
+
+
+def some(*quick: str) -> pytest.MarkDecorator:
+    """Over all methods, of which these in the default run."""
+    keys = [
+        pytest.param(key, marks=() if key in quick else pytest.mark.check)
+        for key in METHODS
+    ]
+    return pytest.mark.parametrize("key", keys, scope="module")
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def key(request):
     return request.param
@@ -227,7 +239,7 @@ def test_evaluation_gives_the_same_twice(key, network) -> None:
 
 def test_gradients_reach_every_parameter(key) -> None:
     network = filled(mscf.build(key)).train()
-    made = network(slices(key, 2))
+    made = network(slices(key))
     outputs = made if isinstance(made, tuple) else (made,)
     sum(logits.square().mean() for logits in outputs).backward()
     gradients = {name: p.grad for name, p in network.named_parameters()}
@@ -238,6 +250,7 @@ def test_gradients_reach_every_parameter(key) -> None:
     assert not [name for name in moved if not gradients[name].any()]
 
 
+@some(*QUICK)
 def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     x, path = slices(key), tmp_path / "best.ckpt"
     write_checkpoint(path, network.state_dict(), {"method": key})
@@ -250,6 +263,7 @@ def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     torch.testing.assert_close(logits_of(again, x), expected, rtol=0, atol=0)
 
 
+@some(*QUICK)
 def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     x = slices(key)
     exact = logits_of(network, x)
@@ -260,6 +274,7 @@ def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     assert (rough - exact).std() < 0.1 * exact.std()
 
 
+@some(*QUICK)
 def test_graph_is_captured_whole(key, network) -> None:
     torch.compiler.reset()
     captured = torch.compile(network, backend="eager", fullgraph=True)
