@@ -3,6 +3,7 @@
 import pytest
 import torch
 from filled import filled
+from some import some
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -107,16 +108,10 @@ def slices(key: str, number: int = 1) -> torch.Tensor:
     return torch.rand(number, 3, height, width, generator=random) * 3.2 - 1.6
 
 
-QUICK = ("csnet", "mscf")  # without and with blocks on the skips; CI checks all ten
-
-
-def some(*quick: str) -> pytest.MarkDecorator:
-    """Over all methods, of which these in the default run."""
-    keys = [
-        pytest.param(key, marks=() if key in quick else pytest.mark.check)
-        for key in METHODS
-    ]
-    return pytest.mark.parametrize("key", keys, scope="module")
+# Where each of the ten takes seconds: the smallest network, and the paper's.
+TWO_OF_TEN = pytest.mark.parametrize(
+    "key", some(METHODS, "csnet", "mscf"), scope="module"
+)
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -250,7 +245,7 @@ def test_gradients_reach_every_parameter(key) -> None:
     assert not [name for name in moved if not gradients[name].any()]
 
 
-@some(*QUICK)
+@TWO_OF_TEN
 def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     x, path = slices(key), tmp_path / "best.ckpt"
     write_checkpoint(path, network.state_dict(), {"method": key})
@@ -263,7 +258,7 @@ def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     torch.testing.assert_close(logits_of(again, x), expected, rtol=0, atol=0)
 
 
-@some(*QUICK)
+@TWO_OF_TEN
 def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     x = slices(key)
     exact = logits_of(network, x)
@@ -274,7 +269,7 @@ def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     assert (rough - exact).std() < 0.1 * exact.std()
 
 
-@some(*QUICK)
+@TWO_OF_TEN
 def test_graph_is_captured_whole(key, network) -> None:
     torch.compiler.reset()
     captured = torch.compile(network, backend="eager", fullgraph=True)

@@ -178,7 +178,7 @@ class Blind(SmallNetwork):
 
 @NAMED
 def test_logits_of_the_evaluation_name_case_and_slice_and_no_table_is_written(
-    small, tiny_store, tmp_path, monkeypatch
+    small, whole, tiny_store, tmp_path, monkeypatch
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -191,5 +191,4 @@ def test_logits_of_the_evaluation_name_case_and_slice_and_no_table_is_written(
     failure = json.loads((out / "failure.json").read_text())
     assert "[logits-finite]" in failure["evaluation"]
     train(settings_for(tiny_store, out, resume=True))
-    whole = train(settings_for(tiny_store, tmp_path / "whole"))
-    same_run(whole.folder, out)
+    same_run(whole, out)

@@ -25,6 +25,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.check
 def test_equal_seeds_give_equal_bytes_whatever_the_processes(tmp_path) -> None:
     one = make_phantoms(tmp_path / "one", cases=3, seed=7, size=64, processes=1)
     two = make_phantoms(tmp_path / "two", cases=3, seed=7, size=64, processes=2)
