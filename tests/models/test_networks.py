@@ -1,5 +1,7 @@
 """What holds for every network of Table 1, and what the specification counts."""
 
+import copy
+
 import pytest
 import torch
 from filled import filled
@@ -108,10 +110,9 @@ def slices(key: str, number: int = 1) -> torch.Tensor:
     return torch.rand(number, 3, height, width, generator=random) * 3.2 - 1.6
 
 
-# Where each of the ten takes seconds: the smallest network, and the paper's.
-TWO_OF_TEN = pytest.mark.parametrize(
-    "key", some(METHODS, "csnet", "mscf"), scope="module"
-)
+def one_of_ten(quick: str) -> pytest.MarkDecorator:
+    """Where each of the ten takes seconds; all of them by `make check`."""
+    return pytest.mark.parametrize("key", some(METHODS, quick), scope="module")
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -232,8 +233,8 @@ def test_evaluation_gives_the_same_twice(key, network) -> None:
     )
 
 
-def test_gradients_reach_every_parameter(key) -> None:
-    network = filled(mscf.build(key)).train()
+def test_gradients_reach_every_parameter(key, network) -> None:
+    network = copy.deepcopy(network).train()
     made = network(slices(key))
     outputs = made if isinstance(made, tuple) else (made,)
     sum(logits.square().mean() for logits in outputs).backward()
@@ -245,7 +246,7 @@ def test_gradients_reach_every_parameter(key) -> None:
     assert not [name for name in moved if not gradients[name].any()]
 
 
-@TWO_OF_TEN
+@one_of_ten("mscf")
 def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     x, path = slices(key), tmp_path / "best.ckpt"
     write_checkpoint(path, network.state_dict(), {"method": key})
@@ -258,7 +259,7 @@ def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     torch.testing.assert_close(logits_of(again, x), expected, rtol=0, atol=0)
 
 
-@TWO_OF_TEN
+@one_of_ten("csnet")
 def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     x = slices(key)
     exact = logits_of(network, x)
@@ -269,7 +270,7 @@ def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     assert (rough - exact).std() < 0.1 * exact.std()
 
 
-@TWO_OF_TEN
+@one_of_ten("mscf")
 def test_graph_is_captured_whole(key, network) -> None:
     torch.compiler.reset()
     captured = torch.compile(network, backend="eager", fullgraph=True)

@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 from small_run import SmallNetwork, same_run, settings_for
+from some import some
 
 from mscf.checkpoint import read_checkpoint, write_checkpoint
 from mscf.errors import CheckpointError, NumericalError
@@ -139,7 +140,7 @@ def test_a_rate_of_a_million_ends_the_run_and_leaves_its_checkpoints(begun) -> N
 
 
 @NAMED
-@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("stop", some([False, True], True))
 def test_statistics_ruined_in_an_epoch_end_it_before_any_save(
     stop, begun, tiny_store, tmp_path, monkeypatch
 ) -> None:

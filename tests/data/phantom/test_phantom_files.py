@@ -14,7 +14,7 @@ from mscf.data.phantom import files, make_phantoms
 from mscf.errors import SettingsError, StorageError
 
 SCRIPT = Path(__file__).parents[3] / "data_scripts" / "make_phantoms.py"
-SMALL = {"size": 64, "processes": 1}
+SMALL = {"size": 96, "processes": 1}  # as `written`
 
 
 def contents(folder: Path) -> dict[str, bytes]:
