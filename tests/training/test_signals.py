@@ -268,9 +268,14 @@ def test_ctrl_c_while_the_workers_start_is_one_line(tiny_store, tmp_path) -> Non
     assert not living(family)
 
 
-@check
 @pytest.mark.claim("stopping", COMPILING)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=check),
+    ],
+)
 def test_a_signal_while_the_network_is_compiled_ends_at_once(
     number, tiny_store, tmp_path, shows
 ) -> None:
