@@ -1,5 +1,8 @@
 """A plugin: ``run``, a finished run of a small network on the small store."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 from torch import nn
 
@@ -23,17 +26,33 @@ class SmallNetwork(nn.Module):
         return [self.last]
 
 
-@pytest.fixture
-def run(tiny_store, tmp_path, monkeypatch):
+def build_small(patch: pytest.MonkeyPatch) -> None:
+    """Every network that is built is the small one."""
     from mscf import finished_run
     from mscf.training import start
+
+    for place in (start, finished_run):
+        patch.setattr(place, "build", lambda *_, **__: SmallNetwork())
+
+
+@pytest.fixture(scope="session")
+def finished_small_run(tiny_store, tmp_path_factory):
+    """Do not write into its folder."""
     from mscf.training.loop import train
     from mscf.training.settings import TrainSettings
 
-    for place in (start, finished_run):
-        monkeypatch.setattr(place, "build", lambda *_, **__: SmallNetwork())
     settings = TrainSettings(
-        data=tiny_store, out=tmp_path / "run", epochs=2, pretrained=False, gpus=0,
-        log_odds_bias=True,
+        data=tiny_store, out=tmp_path_factory.mktemp("small") / "run", epochs=2,
+        pretrained=False, gpus=0, log_odds_bias=True,
     )  # fmt: skip
-    return train(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        build_small(patch)
+        return train(settings)
+
+
+@pytest.fixture
+def run(finished_small_run, tmp_path, monkeypatch):
+    """That run in a folder of its own, and its network the one that is built."""
+    build_small(monkeypatch)
+    shutil.copytree(finished_small_run.folder, tmp_path / "run")
+    return replace(finished_small_run, folder=tmp_path / "run")

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from mscf import METHODS, build
 from mscf.audit import (
@@ -202,13 +204,19 @@ def test_b15_standard_errors(table) -> None:
         assert gap / error == pytest.approx(expected, abs=0.05)
 
 
+def on_meta(key: str) -> nn.Module:
+    """The network without numbers: shapes and counts are real."""
+    with torch.device("meta"):
+        return build(key)
+
+
 def test_c17_the_blocks_add_0_37_percent() -> None:
-    assert parameters(build("cenet")) == CENET
+    assert parameters(on_meta("cenet")) == CENET
     blocks = [block_parameters(channels) for channels in (64, 128, 256)]
     assert blocks == [5_202, 20_642, 82_242]
-    assert parameters(build("mscf")) - CENET == sum(blocks) == 108_086
+    assert parameters(on_meta("mscf")) - CENET == sum(blocks) == 108_086
     assert 100 * sum(blocks) / CENET == pytest.approx(0.3727, abs=5e-5)
-    channel = [m for m in build("mscf").modules() if isinstance(m, ChannelContext)]
+    channel = [m for m in on_meta("mscf").modules() if isinstance(m, ChannelContext)]
     assert sum(map(parameters, channel)) == 3
 
 
@@ -234,8 +242,8 @@ def test_c17_neighbouring_readings() -> None:
 def test_c18_what_the_blocks_compute(
     side, shared, original, percent, of_original
 ) -> None:
-    cenet = multiply_accumulates(build("cenet"), side, side)
-    added = multiply_accumulates(build("mscf"), side, side) - cenet
+    cenet = multiply_accumulates(on_meta("cenet"), side, side)
+    added = multiply_accumulates(on_meta("mscf"), side, side) - cenet
     published = cenet + shared_convolutions(side)
     assert cenet / 1e9 == pytest.approx(shared, abs=5e-4)
     assert published / 1e9 == pytest.approx(original, abs=5e-4)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def python(code: str) -> str:
     done = subprocess.run(
@@ -9,6 +11,7 @@ def python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.check
 def test_torchvision_works_after_compat_whatever_the_build() -> None:
     code = """
 import mscf.compat

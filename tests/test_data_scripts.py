@@ -85,6 +85,7 @@ def test_a_store_where_a_file_lies_is_refused_as_storage(cases, tmp_path) -> Non
     assert (tmp_path / "store").read_text() == "a file"
 
 
+@pytest.mark.check
 def test_power_writes_the_same_tables_twice(tmp_path) -> None:
     for name in ("one", "other"):
         result = run(

@@ -23,23 +23,35 @@ def said() -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
     for file in sorted((ROOT / "mscf").rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        names = {
-            node.targets[0].id: node.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        }
+        names = assigned(tree)
         for call in ast.walk(tree):
             if not isinstance(call, ast.Call) or len(call.args) < 4:
                 continue
             _, must, _, check = call.args[:4]
             if isinstance(check, ast.Constant):
-                must = names.get(must.id) if isinstance(must, ast.Name) else must
-                texts.setdefault(check.value, []).append(as_text(must))
+                ways = names.get(must.id, []) if isinstance(must, ast.Name) else [must]
+                texts.setdefault(check.value, []).extend(map(as_text, ways))
     make = (ROOT / "Makefile").read_text(encoding="utf-8")
     for line in make.replace("\\\n", "").splitlines():
         for check in re.findall(r"\[([a-z-]+)\]\"", line):
             texts.setdefault(check, []).append(line)
     return texts
+
+
+def assigned(tree: ast.Module) -> dict[str, list[ast.expr]]:
+    """What is assigned to each name anywhere in a file, also to several at once."""
+    values: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign):
+            continue
+        target, value = node.targets[0], node.value
+        pairs = [(target, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = zip(target.elts, value.elts, strict=True)
+        for name, given in pairs:
+            if isinstance(name, ast.Name):
+                values.setdefault(name.id, []).append(given)
+    return values
 
 
 def as_text(node: ast.expr | None) -> str:

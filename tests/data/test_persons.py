@@ -178,11 +178,10 @@ def test_on_the_excerpt_exactly_the_two_known_pairs_are_called() -> None:
 
 @pytest.mark.check
 @pytest.mark.timeout(400)
-def test_of_phantoms_exactly_the_patients_scanned_twice_are_called(tmp_path) -> None:
-    from mscf.data.phantom import make_phantoms
-
-    cases = find_cases(make_phantoms(tmp_path / "cases", 16, lesions="large"))
-    table = look_alikes(cases)
+def test_of_phantoms_exactly_the_patients_scanned_twice_are_called(
+    sixteen_phantoms,
+) -> None:
+    table = look_alikes(find_cases(sixteen_phantoms("large")))
     assert table["told"].sum() == 3
     assert table["called"].equals(table["told"])
 

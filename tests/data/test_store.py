@@ -57,6 +57,7 @@ def test_at_the_volumes_own_size_voxels_are_unchanged(tiny_cases, tiny_store) ->
     assert np.array_equal(open_store(tiny_store).images[6:9], as_slices(volume.voxels))
 
 
+@pytest.mark.check
 def test_two_processes_write_the_same_bytes(tiny_cases, tiny_store, tmp_path) -> None:
     prepare(tiny_cases, tmp_path / "two", size=192, processes=2)
     assert content(tmp_path / "two") == content(tiny_store)

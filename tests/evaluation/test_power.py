@@ -114,7 +114,7 @@ def test_one_fold_never_decides_and_twelve_patients_only_in_brackets(
 
 
 def test_eighty_percent_are_reached_where_it_says(of_patients) -> None:
-    drawn = trials(of_patients, 22)
+    drawn = trials(of_patients, 22, n=60)
     one, nine = smallest_reproduced(drawn), smallest_reproduced(drawn, 9)
     assert power(drawn, one)["reproduced"] >= 0.8
     assert power(drawn, one - 0.1)["reproduced"] < 0.8

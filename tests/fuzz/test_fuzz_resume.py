@@ -2,15 +2,18 @@
 
 import json
 import random
+import shutil
+from dataclasses import replace
 
 import pytest
 from mutating import damaged, edit_json, fuzz
+from some import some
 from torch import nn
 
 from mscf.checkpoint import read_checkpoint, write_checkpoint
 from mscf.errors import MscfError, SettingsError
 from mscf.training import start
-from mscf.training.loop import train
+from mscf.training.loop import Run, train
 from mscf.training.notebook import as_window
 from mscf.training.settings import TrainSettings
 
@@ -28,16 +31,30 @@ class OneLayer(nn.Conv2d):
         return [self]
 
 
+def settings_for(tiny_store, out, **others) -> TrainSettings:
+    return TrainSettings(
+        data=tiny_store, out=out, epochs=1, batch_size=8, pretrained=False, gpus=0,
+        **others,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_store, tmp_path_factory) -> Run:
+    """Do not write here."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "build", lambda *_, **__: OneLayer())
+        return train(settings_for(tiny_store, out))
+
+
 @pytest.fixture
-def run(tiny_store, tmp_path, monkeypatch):
-    """A finished run, to be gone on with."""
+def run(finished, tiny_store, tmp_path, monkeypatch):
+    """A finished run in a folder of its own, to be gone on with."""
     monkeypatch.setattr(start, "build", lambda *_, **__: OneLayer())
-    settings = {
-        "data": tiny_store, "out": tmp_path / "run", "epochs": 1, "batch_size": 8,
-        "pretrained": False, "gpus": 0,
-    }  # fmt: skip
-    done = train(TrainSettings(**settings))
-    return done, lambda: train(TrainSettings(**settings, resume=True))
+    done = replace(finished, folder=tmp_path / "run")
+    shutil.copytree(finished.folder, done.folder)
+    settings = settings_for(tiny_store, done.folder, resume=True)
+    return done, lambda: train(settings)
 
 
 def same_rows(done):
@@ -45,12 +62,13 @@ def same_rows(done):
 
 
 @STATE
-def test_a_damaged_record_ends_the_run_the_same_or_is_refused(run, shows) -> None:
+@pytest.mark.parametrize("n", some([10, 40], 10))
+def test_a_damaged_record_ends_the_run_the_same_or_is_refused(n, run, shows) -> None:
     done, resume = run
     path = done.folder / "run.json"
     damage = lambda content, seed: edit_json(content, random.Random(seed))  # noqa: E731
-    fuzz(path, damage, range(40), resume, same_rows(done))
-    shows(tried=40)
+    fuzz(path, damage, range(n), resume, same_rows(done))
+    shows(tried=n)
 
 
 @STATE

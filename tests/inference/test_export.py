@@ -275,7 +275,7 @@ def test_onnx_holds_attention_in_runs_of_rows_for_every_size(tmp_path) -> None:
 
 def test_the_files_say_their_least_side(run, tmp_path) -> None:
     assert [least_side(key) for key in ("danet", "unet", "mscf")] == [16, 32, 192]
-    export(run, tmp_path / "out")
+    export(run, tmp_path / "out", pt2=False)
     meta = session(tmp_path / "out" / "model.onnx").get_modelmeta()
     said = json.loads(meta.custom_metadata_map["mscf"])
     assert said["sides"] == f"multiples of 16, at least {least_side('dark')}"

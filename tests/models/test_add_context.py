@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from some import some
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -63,7 +64,7 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=some(NETWORKS, "smp.Unet", "monai UNet"))
 def case(request) -> tuple[nn.Module, dict[str, int], Tensor]:
     """A network in evaluation mode, layers with their channels, and an input."""
     make, layers, channels = NETWORKS[request.param]

@@ -1,8 +1,11 @@
 """What holds for every network of Table 1, and what the specification counts."""
 
+import copy
+
 import pytest
 import torch
 from filled import filled
+from some import some
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -105,6 +108,11 @@ def slices(key: str, number: int = 1) -> torch.Tensor:
     height, width = {16: (32, 48), 32: (192, 224), 1: (50, 67)}[METHODS[key].multiple]
     random = torch.Generator().manual_seed(1)
     return torch.rand(number, 3, height, width, generator=random) * 3.2 - 1.6
+
+
+def one_of_ten(quick: str) -> pytest.MarkDecorator:
+    """Where each of the ten takes seconds; all of them by `make check`."""
+    return pytest.mark.parametrize("key", some(METHODS, quick), scope="module")
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -225,9 +233,9 @@ def test_evaluation_gives_the_same_twice(key, network) -> None:
     )
 
 
-def test_gradients_reach_every_parameter(key) -> None:
-    network = filled(mscf.build(key)).train()
-    made = network(slices(key, 2))
+def test_gradients_reach_every_parameter(key, network) -> None:
+    network = copy.deepcopy(network).train()
+    made = network(slices(key))
     outputs = made if isinstance(made, tuple) else (made,)
     sum(logits.square().mean() for logits in outputs).backward()
     gradients = {name: p.grad for name, p in network.named_parameters()}
@@ -238,6 +246,7 @@ def test_gradients_reach_every_parameter(key) -> None:
     assert not [name for name in moved if not gradients[name].any()]
 
 
+@one_of_ten("mscf")
 def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     x, path = slices(key), tmp_path / "best.ckpt"
     write_checkpoint(path, network.state_dict(), {"method": key})
@@ -250,6 +259,7 @@ def test_weights_survive_writing_and_reading(key, network, tmp_path) -> None:
     torch.testing.assert_close(logits_of(again, x), expected, rtol=0, atol=0)
 
 
+@one_of_ten("csnet")
 def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     x = slices(key)
     exact = logits_of(network, x)
@@ -260,6 +270,7 @@ def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
     assert (rough - exact).std() < 0.1 * exact.std()
 
 
+@one_of_ten("mscf")
 def test_graph_is_captured_whole(key, network) -> None:
     torch.compiler.reset()
     captured = torch.compile(network, backend="eager", fullgraph=True)

@@ -8,7 +8,7 @@ from filled import filled
 import mscf
 from mscf.models import METHODS
 
-WIDE = {16: (96, 128), 32: (192, 224), 1: (50, 67)}  # catch height for width
+WIDE = {16: (48, 64), 32: (192, 224), 1: (50, 67)}  # catch height for width
 SQUARE = {16: (64, 64), 32: (192, 192), 1: (64, 64)}
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from filled import filled
+from some import some
 from torch import nn
 
 import mscf
@@ -188,7 +189,7 @@ def test_both_attentions_of_danet_start_as_the_identity() -> None:
         torch.testing.assert_close(made, given, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("classes", [1, 2])
+@pytest.mark.parametrize("classes", some([1, 2], 2))
 def test_danet_gives_three_logits_in_training_and_the_first_in_evaluation(
     classes,
 ) -> None:

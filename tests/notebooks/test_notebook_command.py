@@ -195,6 +195,7 @@ def test_a_dead_kernel_takes_what_it_started_along(repository) -> None:
 
 @pytest.mark.claim("notebook", LEAVES)
 @pytest.mark.claim("notebook", SAVES)
+@pytest.mark.check
 def test_sigterm_ends_kernel_and_child_and_saves_what_ran(repository) -> None:
     write_notebook(
         repository / "notebooks/small.ipynb",

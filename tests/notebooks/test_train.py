@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytestmark = [pytest.mark.check, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
+check = pytest.mark.check
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +21,7 @@ def papermill(output: Path, *parameters: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+@check
 def test_one_epoch_on_phantoms_runs_to_the_last_cell(tmp_path) -> None:
     out = tmp_path / "run"
     done = papermill(tmp_path / "train.ipynb", "epochs=1", f"out={out}", "gpus=0")
@@ -30,7 +32,15 @@ def test_one_epoch_on_phantoms_runs_to_the_last_cell(tmp_path) -> None:
     assert all(cell.execution_count for cell in code)
 
 
-@pytest.mark.parametrize("method", ["unet", "danet", "mscf+channel", "mscf+only-128"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("unet", marks=pytest.mark.slow),
+        pytest.param("danet", marks=check),  # three outputs in training
+        pytest.param("mscf+channel", marks=pytest.mark.slow),
+        pytest.param("mscf+only-128", marks=check),
+    ],
+)
 def test_it_runs_to_the_last_cell_with_any_method(method, tiny_store, tmp_path) -> None:
     done = papermill(
         tmp_path / "train.ipynb", f"data={tiny_store}", f"out={tmp_path / 'run'}",
@@ -42,9 +52,15 @@ def test_it_runs_to_the_last_cell_with_any_method(method, tiny_store, tmp_path) 
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
-        ("gpus=64", "64 GPUs were asked for, this machine has"),
-        ("method=unett", "method: must be a key of METHODS"),
-        ("batch_size=0", "batch_size: must be at least 1"),
+        pytest.param(
+            "gpus=64", "64 GPUs were asked for, this machine has", marks=check
+        ),
+        pytest.param(
+            "method=unett", "method: must be a key of METHODS", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "batch_size=0", "batch_size: must be at least 1", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_bad_parameter_is_one_error_in_the_first_cell_after_them(

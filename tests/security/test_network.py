@@ -75,6 +75,7 @@ mscf.cli.main()
 
 
 @CLOSED
+@pytest.mark.check
 def test_importing_everything_and_listing_methods_connect_to_nobody() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, timeout=100

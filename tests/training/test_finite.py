@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 from small_run import SmallNetwork, same_run, settings_for
+from some import some
 
 from mscf.checkpoint import read_checkpoint, write_checkpoint
 from mscf.errors import CheckpointError, NumericalError
@@ -139,7 +140,7 @@ def test_a_rate_of_a_million_ends_the_run_and_leaves_its_checkpoints(begun) -> N
 
 
 @NAMED
-@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("stop", some([False, True], True))
 def test_statistics_ruined_in_an_epoch_end_it_before_any_save(
     stop, begun, tiny_store, tmp_path, monkeypatch
 ) -> None:
@@ -178,7 +179,7 @@ class Blind(SmallNetwork):
 
 @NAMED
 def test_logits_of_the_evaluation_name_case_and_slice_and_no_table_is_written(
-    small, tiny_store, tmp_path, monkeypatch
+    small, whole, tiny_store, tmp_path, monkeypatch
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -191,5 +192,4 @@ def test_logits_of_the_evaluation_name_case_and_slice_and_no_table_is_written(
     failure = json.loads((out / "failure.json").read_text())
     assert "[logits-finite]" in failure["evaluation"]
     train(settings_for(tiny_store, out, resume=True))
-    whole = train(settings_for(tiny_store, tmp_path / "whole"))
-    same_run(whole.folder, out)
+    same_run(whole, out)

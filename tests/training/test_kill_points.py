@@ -26,6 +26,7 @@ from killed import (
     survived,
 )
 from small_run import settings_for
+from some import CHECK, some
 from typer.testing import CliRunner
 
 from mscf.checkpoint import read_checkpoint
@@ -34,7 +35,6 @@ from mscf.training import start
 from mscf.training.history import GrowingTable
 from mscf.training.loop import train
 
-CHECK = pytest.mark.check, pytest.mark.timeout(300)
 LONG = pytest.mark.slow, pytest.mark.timeout(3600)
 EVERY = pytest.mark.parametrize(  # so many file operations apart
     "stride", [pytest.param(17, marks=CHECK), pytest.param(1, marks=LONG)]
@@ -69,14 +69,6 @@ SAID = {  # in the log of the run that goes on
     "K2": CUT, "K2 timing": "timing.csv: ", "K2 context": "context.csv: ", "K3": CUT,
     "K4": PART, "K5": PART, "K6": CUT, "K7": PART, "K8": PART,
 }  # fmt: skip
-
-
-def some(names: list[str], quick: str) -> list:
-    """These points as parameters; the quick one is in the default run."""
-    return [
-        pytest.param(name, marks=() if name == quick else CHECK)
-        for name in names
-    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -224,9 +224,8 @@ def test_settings_that_cannot_be_are_refused_before_any_work(
 
 @pytest.mark.claim("machine", CLOCK)
 def test_a_clock_that_is_set_back_changes_no_duration(
-    small, tiny_store, tmp_path, monkeypatch
+    small, whole, tiny_store, tmp_path, monkeypatch
 ) -> None:
-    whole = train(settings_for(tiny_store, tmp_path / "whole"))
     hours = itertools.count()
     monkeypatch.setattr(time, "time", lambda: 1e9 - 3600 * next(hours))
     monkeypatch.setattr("mscf.training.run_folder.now", lambda: "1970-01-01T00:00:00")
@@ -235,7 +234,7 @@ def test_a_clock_that_is_set_back_changes_no_duration(
     assert timing["seconds"].between(0, 60, inclusive="neither").all()
     assert (timing["slices_per_second"] > 0).all()
     assert 0 <= run.record["seconds"] < 100
-    same_run(whole.folder, run.folder)
+    same_run(whole, run.folder)
 
 
 @check

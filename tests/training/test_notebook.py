@@ -1,9 +1,11 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import papermill
 import pytest
 
+from mscf.data.phantom import make_phantoms
 from mscf.errors import SettingsError
 from mscf.training import notebook
 from mscf.training.notebook import (
@@ -107,6 +109,7 @@ def test_a_wrong_parameter_is_one_clear_error(changes, message) -> None:
 
 def test_demo_store_is_made_once(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(notebook, "DEMO_CASES", 1)
+    monkeypatch.setattr(notebook, "make_phantoms", partial(make_phantoms, size=64))
     store = demo_store(tmp_path)
     assert store.size == 192
     assert set(store.index["case"]) == {"liver_0"}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from small_processes import Ended, finished, forked, listener, options, together
 from small_run import same_run, settings_for
+from some import some
 
 from mscf.checkpoint import read_checkpoint
 from mscf.errors import CheckpointError, NumericalError, StorageError
@@ -31,7 +32,7 @@ def losses(*folders) -> list[pd.Series]:
 
 @pytest.mark.claim("processes", ALIKE)
 @pytest.mark.claim("processes", SHARED)
-@pytest.mark.parametrize("batch", [4, 2, 7])
+@pytest.mark.parametrize("batch", some([4, 2, 7], 2))
 def test_two_processes_are_one_that_accumulates_two_parts(
     batch, small, tiny_store, tmp_path, shows
 ) -> None:

@@ -146,6 +146,7 @@ def other_threads():
 
 
 @INEXACT
+@pytest.mark.check  # more threads than cores wait for each other
 def test_other_threads_are_refused_unless_allowed_and_then_recorded_for_good(
     resume, other_threads, tmp_path
 ) -> None:
@@ -157,8 +158,8 @@ def test_other_threads_are_refused_unless_allowed_and_then_recorded_for_good(
 
 
 @INEXACT
-@pytest.mark.parametrize("name", ["torch", "device"])
-def test_another_version_or_device_is_refused_unless_allowed(
+@pytest.mark.parametrize("name", ["torch", "device", "threads"])
+def test_another_version_device_or_number_of_threads_is_refused_unless_allowed(
     name, resume, tmp_path
 ) -> None:
     path = tmp_path / "run/last.ckpt"

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from small_run import SmallNetwork, differences, same_run, settings_for
+from some import some
 
 from mscf.checkpoint import read_checkpoint, write_checkpoint
 from mscf.errors import MscfError, Stopped
@@ -278,12 +279,13 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {  # and what must show it, at lea
         other_history(the_last_twice, mark_too=True), CSV,
     ),
 }  # fmt: skip
+ONE_OF_EACH = {name.split()[0]: name for name in reversed(CHANGES)}.values()
 
 
 @pytest.mark.claim(
     "resume", "each of the ten states, forgotten or changed, shows in the result"
 )
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", some(CHANGES, *ONE_OF_EACH))
 def test_a_state_that_is_forgotten_or_changed_shows(
     name, runs, resumed, tmp_path, monkeypatch, shows
 ) -> None:

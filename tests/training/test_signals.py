@@ -21,6 +21,7 @@ from small_processes import (
     until_saved,
 )
 from small_run import same_run, settings_for
+from some import some
 
 from mscf import checkpoint
 from mscf.checkpoint import read_checkpoint
@@ -76,11 +77,12 @@ def signal_at(monkeypatch):
     ],
     ids=["loading", "step", "end of an epoch", "saving", "evaluation"],
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", some([signal.SIGINT, signal.SIGTERM], signal.SIGTERM)
+)
 def test_a_signal_ends_the_run_with_a_state_that_goes_on(
-    number, place, name, call, epoch, small, tiny_store, tmp_path, signal_at
+    number, place, name, call, epoch, small, whole, tiny_store, tmp_path, signal_at
 ) -> None:  # fmt: skip
-    whole = train(settings_for(tiny_store, tmp_path / "whole"))
     signal_at(place, name, call, number)
     with pytest.raises(Stopped, match=signal.Signals(number).name) as stopped:
         train(settings_for(tiny_store, tmp_path / "cut"))
@@ -88,15 +90,14 @@ def test_a_signal_ends_the_run_with_a_state_that_goes_on(
     _, header = read_checkpoint(tmp_path / "cut/last.ckpt")
     assert header["state"]["position"]["epoch"] == epoch
     resumed = train(settings_for(tiny_store, tmp_path / "cut", resume=True))
-    same_run(whole.folder, resumed.folder)
+    same_run(whole, resumed.folder)
 
 
 @pytest.mark.claim("stopping", TWICE)
 @pytest.mark.parametrize("saved", [1, 3])  # last.ckpt of the first and second epoch
 def test_a_second_signal_while_saving_ends_at_once_and_the_last_state_is_whole(
-    saved, small, tiny_store, tmp_path, monkeypatch, signal_at
+    saved, small, whole, tiny_store, tmp_path, monkeypatch, signal_at
 ) -> None:
-    whole = train(settings_for(tiny_store, tmp_path / "whole"))
     written = []
 
     def save_file(tensors, name, metadata) -> None:
@@ -121,14 +122,13 @@ def test_a_second_signal_while_saving_ends_at_once_and_the_last_state_is_whole(
         _, header = read_checkpoint(tmp_path / "cut/last.ckpt")
         assert header["state"]["position"]["epoch"] == 1
     resumed = train(settings_for(tiny_store, tmp_path / "cut", resume=True))
-    same_run(whole.folder, resumed.folder)
+    same_run(whole, resumed.folder)
 
 
 @pytest.mark.claim("stopping", UNHEARD)
 def test_under_nohup_a_terminal_that_goes_away_changes_nothing(
-    small, tiny_store, tmp_path, signal_at
+    small, whole, tiny_store, tmp_path, signal_at
 ) -> None:
-    whole = train(settings_for(tiny_store, tmp_path / "whole"))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         signal_at(loop, "gradient_norms", 5, signal.SIGHUP)
@@ -136,7 +136,7 @@ def test_under_nohup_a_terminal_that_goes_away_changes_nothing(
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
-    same_run(whole.folder, run.folder)
+    same_run(whole, run.folder)
 
 
 check = pytest.mark.check
@@ -268,9 +268,14 @@ def test_ctrl_c_while_the_workers_start_is_one_line(tiny_store, tmp_path) -> Non
     assert not living(family)
 
 
-@check
 @pytest.mark.claim("stopping", COMPILING)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=check),
+    ],
+)
 def test_a_signal_while_the_network_is_compiled_ends_at_once(
     number, tiny_store, tmp_path, shows
 ) -> None:

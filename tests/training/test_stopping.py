@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+from itertools import product
 
 import pytest
 import torch
 from small_run import same_run, settings_for
+from some import some
 
 from mscf.checkpoint import read_checkpoint
 from mscf.errors import CheckpointError, Stopped
@@ -41,15 +43,15 @@ def signal_after(monkeypatch):
     "stopping",
     "a signal stops a run with its state saved; it goes on to the same bytes",
 )
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", some(SIGNALS, signal.SIGINT, signal.SIGTERM))
 def test_a_signal_within_an_epoch_saves_and_the_run_ends_with_the_same_bytes(
     number,
     small,
+    whole,
     tiny_store,
     tmp_path,
     signal_after,
 ) -> None:
-    whole = train(settings_for(tiny_store, tmp_path / "whole", epochs=3))
     signal_after(4, number)  # an epoch has 4 or 3 steps here
     name = signal.Signals(number).name
     before = signal.getsignal(number)
@@ -59,7 +61,7 @@ def test_a_signal_within_an_epoch_saves_and_the_run_ends_with_the_same_bytes(
     _, header = read_checkpoint(tmp_path / "cut/last.ckpt")
     assert header["state"]["position"]["step"] > 0
     resumed = train(settings_for(tiny_store, tmp_path / "cut", epochs=3, resume=True))
-    same_run(whole.folder, resumed.folder)
+    same_run(whole, resumed.folder)
     assert resumed.record["resumed"][0]["step"] > 0
 
 
@@ -102,8 +104,10 @@ def losses(monkeypatch):
 
 
 @pytest.mark.claim("resume", "a stopped run ends with the same bytes when it goes on")
-@pytest.mark.parametrize("rule", ["paper", "release"])
-@pytest.mark.parametrize("step", [15, 16, 17])  # the last: no step is left
+@pytest.mark.parametrize(
+    ("step", "rule"),  # 17: no step is left of the epoch
+    some(product([15, 16, 17], ["paper", "release"]), (17, "release")),
+)
 def test_schedule_and_best_weights_are_remembered_where_they_matter(
     step, rule, small, losses, tiny_store, tmp_path, signal_after
 ) -> None:

@@ -4,14 +4,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mscf.data.phantom import make_phantoms, phantom
+from mscf.data.phantom import files, make_phantoms, phantom
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory):
-    """Twelve cases on disk, 64 pixels a side; do not write here."""
+def twelve():
+    """Twelve phantoms in memory, 96 pixels a side, of the usual kind."""
+    return [phantom(case, size=96) for case in range(12)]
+
+
+@pytest.fixture(scope="session")
+def written(twelve, tmp_path_factory):
+    """The twelve as `make_phantoms` writes them, not drawn again; do not write here."""
     out = tmp_path_factory.mktemp("phantoms") / "twelve"
-    return make_phantoms(out, cases=12, seed=0, size=64, processes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "phantom", lambda case, *settings: twelve[case])
+        return make_phantoms(out, cases=12, seed=0, size=96, processes=1)
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +35,3 @@ def canonical(written):
             (image, np.asanyarray(image.dataobj), np.asanyarray(labels.dataobj))
         )
     return cases
-
-
-@pytest.fixture(scope="session")
-def twelve():
-    """Twelve phantoms in memory, 96 pixels a side, of the usual kind."""
-    return [phantom(case, size=96) for case in range(12)]

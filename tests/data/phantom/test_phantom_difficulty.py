@@ -1,12 +1,9 @@
 """What the issue asks of a set of phantoms, at the sizes that are trained."""
 
-import time
-
 import numpy as np
 import pytest
 
 from mscf.data.case_slices import TUMOUR
-from mscf.data.phantom import make_phantoms
 from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import prepare
 from mscf.evaluation.baseline import fit_threshold
@@ -15,18 +12,10 @@ pytestmark = [pytest.mark.check, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module", params=["all", "large"])
-def kind_and_store(request, tmp_path_factory):
-    """Thirty-two cases at 256 pixels, prepared at 192; says how long it took."""
-    folder = tmp_path_factory.mktemp("difficulty")
-    start = time.perf_counter()
-    make_phantoms(folder / "cases", cases=32, seed=0, lesions=request.param)
-    made = time.perf_counter()
-    store = prepare(folder / "cases", folder / "store", size=192)
-    print(
-        f"{request.param}: {made - start:.1f} s to make 32 cases, "
-        f"{time.perf_counter() - made:.1f} s to prepare {len(store)} slices"
-    )
-    return request.param, store
+def kind_and_store(request, sixteen_phantoms, tmp_path_factory):
+    """Sixteen cases at 256 pixels, prepared at 192."""
+    folder = tmp_path_factory.mktemp("difficulty") / "store"
+    return request.param, prepare(sixteen_phantoms(request.param), folder, size=192)
 
 
 def test_a_tumour_fills_about_one_percent_of_its_slice(kind_and_store) -> None:
