@@ -86,7 +86,7 @@ def key_picture(
     size = max(width, height) / 17  # of letters
     drawn = [
         f'<svg class="key" viewBox="0 0 {width:.2f} {height:.2f}" role="img" '
-        f'aria-label="{description}" xmlns="http://www.w3.org/2000/svg">',
+        f'aria-label="{description}">',
         f'<image width="{width:.2f}" height="{height:.2f}" '
         f'preserveAspectRatio="none" href="{as_png(part)}"/>',
         *(outline(shown, line, MISS, ' stroke-dasharray="3 2"') for line in others),
