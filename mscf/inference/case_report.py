@@ -36,6 +36,11 @@ class CaseReport:
         return "mm" if self.scan.spacing_known else "pixels"
 
     @property
+    def volume_unit(self) -> str:
+        """Of all volumes."""
+        return "ml" if self.scan.spacing_known else "voxels"
+
+    @property
     def compared_with(self) -> str:
         """What a lesion's contrast is taken against (`mscf.inference.surroundings`)."""
         return "liver" if self.filters["liver"] else "soft tissue"

@@ -28,7 +28,7 @@ h1 { font-size: 1.4rem; margin: 0.6rem 0; }
 h2 { font-size: 1.1rem; margin: 1.6rem 0 0.5rem; }
 .notice { border: 2px solid #b00020; padding: 0.4rem 0.8rem; font-weight: 600; }
 .table { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 0.9rem;
+table { border-collapse: collapse; width: 100%; font-size: 0.9em;
   font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: 0.2rem 0.4rem; text-align: right; vertical-align: top;
   white-space: nowrap; border-bottom: 1px solid #ccc; }
@@ -37,10 +37,10 @@ th { border-bottom: 2px solid #555; }
   grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
 figure { margin: 0; break-inside: avoid; }
 .key { display: block; width: 100%; background: black; font-family: sans-serif; }
-figcaption { font-size: 0.9rem; padding-top: 0.3rem; }
+figcaption { font-size: 0.9em; padding-top: 0.3rem; }
 dt { font-weight: 600; }
 dd { margin: 0 0 0.4rem; }
-footer { margin-top: 1.5rem; border-top: 1px solid #ccc; font-size: 0.9rem; }
+footer { margin-top: 1.5rem; border-top: 1px solid #ccc; font-size: 0.9em; }
 @page { size: A4; margin: 14mm; }
 @media print {
   body { padding: 0; font-size: 9.5pt; max-width: none;
@@ -114,10 +114,9 @@ def made_from(report: CaseReport) -> str:
 
 def table(report: CaseReport) -> str:
     """A row a lesion."""
-    volume = "ml" if report.scan.spacing_known else "voxels"
     heads = {
-        "No.": "", "Volume": volume, "Diameters": report.unit, "Mean": "HU ± sd",
-        "Around": "HU", "Contrast": "HU", "To surface": "mm", "Slices": "",
+        "No.": "", "Volume": report.volume_unit, "Diameters": report.unit,
+        "Mean": "HU ± sd", "Around": "HU", "Contrast": "HU", "To surface": "mm", "Slices": "",
     }  # fmt: skip
     cells = [f'<th scope="col">{head}<br>{unit}</th>' for head, unit in heads.items()]
     rows = [f"<thead><tr>{''.join(cells)}</tr></thead>"]
@@ -176,10 +175,10 @@ def figure(report: CaseReport, lesion: Lesion) -> str:
     mine = numbers == lesion.number
     ends = lesion.diameters.longest_ends, lesion.diameters.perpendicular_ends
     measured_here = lesion.widest_slice == i
-    volume = f"{volume_of(report, lesion)} {'ml' if scan.spacing_known else 'voxels'}"
-    size = f"{across(lesion)} {report.unit}"
+    volume = f"{volume_of(report, lesion)}\xa0{report.volume_unit}"
+    size = f"{across(lesion)}\xa0{report.unit}"
     where = "" if measured_here else f" (in slice {lesion.widest_slice})"
-    contrast = f"contrast {signed(lesion.contrast_hu, plus='+')} HU"
+    contrast = f"contrast {signed(lesion.contrast_hu, plus='+')}\xa0HU"
     caption = f"slice {i}: {volume}, {size}{where}, {contrast}"
     picture = key_picture(
         scan.slices[i],

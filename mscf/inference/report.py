@@ -99,7 +99,7 @@ def as_record(report: CaseReport) -> dict:
         "tumour_ml": report.tumour_ml,
         "largest_diameter_mm": report.largest_mm,
         "tumour_slices": report.tumour_slices,
-        "units": {"lengths": report.unit},
+        "units": {"lengths": report.unit, "volumes": report.volume_unit},
         "lesions": [lesion_row(report, lesion) for lesion in report.lesions],
     }
 

@@ -202,13 +202,13 @@ def test_without_a_known_spacing_there_are_no_millimetres(
     assert said["grid"]["spacing_mm"] is said["tumour_ml"] is None
     assert said["largest_diameter_mm"] is None
     first = said["lesions"][0]
-    assert said["units"]["lengths"] == "pixels"
+    assert said["units"] == {"lengths": "pixels", "volumes": "voxels"}
     assert first["volume_ml"] is first["surface_mm"] is None
     assert first["diameter_pixels"] == pytest.approx(np.hypot(9, 2), abs=0.01)
     assert "diameter_mm" not in first
     page = (tmp_path / "out" / "b.html").read_text()
     assert "ALL LENGTHS ARE IN PIXELS" in page
-    assert re.search(r"\d mm", page) is None
+    assert re.search(r"\d\s(mm|ml)\b", page) is None
     assert "[geometry-unknown]" in said["repairs"][0]
     assert "[geometry-unknown]" in capsys.readouterr().err
     with pytest.raises(InputError, match="--least-ml"):
