@@ -116,7 +116,8 @@ def table(report: CaseReport) -> str:
     """A row a lesion."""
     heads = {
         "No.": "", "Volume": report.volume_unit, "Diameters": report.unit,
-        "Mean": "HU ± sd", "Around": "HU", "Contrast": "HU", "To surface": "mm", "Slices": "",
+        "Mean": "HU ± sd", "Around": "HU", "Contrast": "HU",
+        "To surface": "mm", "Slices": "",
     }  # fmt: skip
     cells = [f'<th scope="col">{head}<br>{unit}</th>' for head, unit in heads.items()]
     rows = [f"<thead><tr>{''.join(cells)}</tr></thead>"]
