@@ -13,9 +13,10 @@ from urllib.parse import quote
 from mscf.errors import printable
 from mscf.inference.case_report import NOTICE, CaseReport, headline
 from mscf.inference.diameters import outline
+from mscf.inference.greys import SOFT
 from mscf.inference.lesions import numbers_in
 from mscf.inference.measures import Lesion, measuring_spacing
-from mscf.inference.surroundings import FAR, NEAR, SOFT
+from mscf.inference.surroundings import FAR, NEAR
 from mscf.visualisation.key_picture import key_picture
 
 NONE = "–"
@@ -202,18 +203,18 @@ def definitions(report: CaseReport) -> str:
     unit = report.unit
     ring = f"{NEAR:g} to {FAR:g} {unit} from the lesion in its slices"
     tissue = (
-        f"the liver mask's tissue {ring}"
+        f"the mean HU of the liver mask's tissue {ring}"
         if report.filters["liver"]
-        else f"soft tissue of any organ ({SOFT[0]} to {SOFT[1]} HU) {ring}, as no "
-        "liver mask was given"
+        else f"the HU that most soft tissue has ({SOFT[0]} to {SOFT[1]} HU, of any "
+        f"organ) {ring}, as no liver mask was given"
     )
     terms = {
         "Lesion": "a predicted part connected by faces of voxels.",
         "Diameters": "the longest in one axial slice (as RECIST 1.1 takes it) and the "
         "longest at right angles to it in that slice (as WHO's criteria do), between "
         "points of the outline half way from the lesion's pixels to the others.",
-        "Contrast": f"mean HU of the lesion less that of {tissue}; below 0 the lesion "
-        "is darker.",
+        "Around": f"{tissue}.",
+        "Contrast": "the lesion's mean HU less that around; below 0 it is darker.",
         "To surface": "the least distance of the lesion's border and the liver mask's; "
         f"{NONE} without a mask or a known spacing.",
         "Slices": "count from the lowest, which is 0.",

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from mscf.data.scan import Scan, SliceFile
 from mscf.inference.diameters import Diameters, diameters
-from mscf.inference.greys import Greys
+from mscf.inference.greys import Greys, Levels
 from mscf.inference.lesions import Regions
 from mscf.inference.liver_surface import surface_distances
-from mscf.inference.surroundings import around, tissue
+from mscf.inference.surroundings import around
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Lesion:
     diameters: Diameters  # the longest in one axial slice, and that across it
     mean_hu: float
     sd_hu: float
-    around_hu: float | None  # mean of the tissue around; None: there is none
+    around_hu: float | None  # of the tissue around; None: there is none
     surface: float | None  # to the liver's; None: no mask, no spacing, no surface
     at_border: bool  # reaches the end of the scan, and may go on beyond
 
@@ -95,15 +95,15 @@ def measure(
     x, y, z = measuring_spacing(scan)
     n_lesions, n_slices = len(regions.voxels), len(mask)
     extents: dict[int, Extent] = {}
-    inside, outside = Greys.of(n_lesions), Greys.of(n_lesions)
+    inside = Greys.of(n_lesions)
+    outside = Levels.of(n_lesions) if liver is None else Greys.of(n_lesions)
     used = np.flatnonzero(np.diff(regions.first)).tolist()
     for i in tqdm(used, f"{name}: lesions", unit="slice", disable=None):
         labelled, _ = label(mask[i])
         of_region = regions.numbers(i)
         numbers, hu = of_region[labelled], scan.slices[i]
         inside.add(numbers, hu)
-        compared = tissue(hu, None if liver is None else liver[i])
-        outside.add(around(numbers, compared, (y, x)), hu)
+        outside.add(around(numbers, (y, x), None if liver is None else liver[i]), hu)
 
         areas = np.bincount(numbers.ravel())
         for number in np.unique(of_region[1:]).tolist():
@@ -126,9 +126,9 @@ def measure(
             key_slice=extent.key_slice,
             widest_slice=extent.widest_slice,
             diameters=extent.widest,
-            mean_hu=inside.mean(number),
+            mean_hu=inside.level(number),
             sd_hu=inside.sd(number),
-            around_hu=outside.mean(number),
+            around_hu=outside.level(number),
             surface=depths.get(number),
             at_border=extent.at_border,
         )

@@ -1,9 +1,10 @@
-"""The tissue around a lesion, which its contrast is taken against.
+"""Where the tissue around a lesion is, which its contrast is taken against.
 
 It lies in the lesion's own slices, farther from every lesion than the blurred border is
 wide, and nearer to this lesion than to another. With a liver mask it is liver (1 in the
-mask, so neither a true tumour nor a predicted one). Without, nothing says where the
-liver ends: it is soft tissue of any organ, told from fat, air and bone by its HU.
+mask, so neither a true tumour nor a predicted one), and its mean HU counts. Without,
+nothing says where the liver ends: then the HU counts that most soft tissue there has,
+of whatever organ (``mscf.inference.greys.Levels``).
 """
 
 from __future__ import annotations
@@ -15,22 +16,14 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from mscf.data.case_slices import LIVER
 
 NEAR, FAR = 2.0, 10.0  # mm from a lesion, or pixels where the spacing is unknown
-SOFT = (-30, 200)  # HU
-
-
-def tissue(
-    hu: NDArray[np.number], liver: NDArray[np.uint8] | None
-) -> NDArray[np.bool_]:
-    """Where a slice ``(H, W)`` holds what lesions are compared with."""
-    if liver is not None:
-        return liver == LIVER
-    return (hu >= SOFT[0]) & (hu <= SOFT[1])
 
 
 def around(
-    numbers: NDArray[np.int64], tissue: NDArray[np.bool_], spacing: tuple[float, float]
+    numbers: NDArray[np.int64],
+    spacing: tuple[float, float],
+    liver: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.int64]:
-    """``(H, W)``: the number of the lesion which a pixel of the tissue is around.
+    """``(H, W)``: the number of the lesion which a pixel is around, 0 elsewhere.
 
     ``numbers`` are the lesions' own pixels, some of them above 0.
     """
@@ -43,7 +36,9 @@ def around(
     distance, nearest = distance_transform_edt(
         numbers[box] == 0, sampling=spacing, return_indices=True
     )
-    ring = (distance > NEAR) & (distance <= FAR) & tissue[box]
+    ring = (distance > NEAR) & (distance <= FAR)
+    if liver is not None:
+        ring &= liver[box] == LIVER
     surrounded = np.zeros_like(numbers)
     surrounded[box] = np.where(ring, numbers[box][tuple(nearest)], 0)
     return surrounded

@@ -130,11 +130,14 @@ def test_tissue_around_is_liver_in_the_ring_and_nearer_than_to_others(tmp_path) 
     assert [lesion.around_hu for lesion in found] == pytest.approx(expected)
 
 
-def test_without_a_liver_mask_fat_air_and_bone_are_left_out(tmp_path) -> None:
+def test_without_a_liver_mask_the_level_is_that_of_most_soft_tissue(tmp_path) -> None:
     hu = np.full(SHAPE, 100)
-    hu[::4], hu[1::4], hu[2::4] = -100, -900, 600
+    hu[::5], hu[1::5], hu[2::5], hu[3::5, ::2] = -100, -900, 600, 160
     (lesion,) = measured(hu, ball((50, 50, 50), (8, 8, 8)), tmp_path)
-    assert lesion.around_hu == 100
+    assert lesion.around_hu == 100  # a fifth is air, fat, bone each; a tenth an organ
+    hu[4::5] = 160
+    (lesion,) = measured(hu, ball((50, 50, 50), (8, 8, 8)), tmp_path)
+    assert lesion.around_hu == 160
 
 
 def test_a_lesion_with_nothing_around_has_no_contrast(tmp_path) -> None:
