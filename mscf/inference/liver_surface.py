@@ -68,8 +68,7 @@ def faces(
     """
     centres, owners = [], []
     for axis in range(3):
-        part = numbers if axis == 0 else numbers[:SLAB]  # the next slice has its own
-        step = np.diff(part, axis=axis)
+        step = np.diff(numbers, axis=axis)
         places = np.argwhere(step != 0)
         owners.append(np.abs(step[tuple(places.T)]))
         centres.append(places + 0.5 * (np.arange(3) == axis))

@@ -44,6 +44,7 @@ def test_the_perpendicular_is_measured_where_it_is_longest_and_at_right_angles()
     found = diameters(region, spacing)
     assert (found.longest, found.perpendicular) == pytest.approx((21, 14))
     assert found.perpendicular_ends[:, 1] == pytest.approx([16, 16])
+    assert sorted(found.perpendicular_ends[:, 0]) == pytest.approx([0.5, 7.5])
     along, across = (
         np.diff(ends, axis=0)[0] * spacing
         for ends in (found.longest_ends, found.perpendicular_ends)

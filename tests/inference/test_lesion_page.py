@@ -3,7 +3,7 @@
 import html
 import re
 from html.parser import HTMLParser
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import nibabel as nib
 import numpy as np
@@ -92,11 +92,33 @@ def test_each_lesion_has_a_row_of_the_tables_figures_and_a_picture(
     assert all("contrast −" in caption for caption in captions)
 
 
+def test_a_picture_tells_its_lesion_from_others_and_draws_its_own_diameters(
+    run, tmp_path
+) -> None:
+    hu = np.full((32, 24, 9), 110, np.int16)
+    hu[0] = -1000
+    hu[4:16, 8, 2] = 40  # a bar, and above its end a block: larger, less wide
+    hu[4:8, 6:10, 3] = 40
+    hu[24:26, 16:18, 3] = 40
+    nib.save(nib.Nifti1Image(hu, AFFINE), tmp_path / "a.nii")
+    predicted(run, tmp_path)
+    figures = (tmp_path / "out" / "a.html").read_text().split("<figure>")[1:]
+    drawn = [
+        [f.count("<polygon"), f.count("stroke-dasharray"), f.count("<polyline")]
+        for f in figures
+    ]
+    assert drawn == [[2, 1, 0], [2, 1, 2]]
+    assert "mm (in slice 2)" in figures[0]
+    assert "(in slice" not in figures[1]
+
+
 def test_contrast_and_depth_are_of_the_liver_where_it_is_given(run, tmp_path) -> None:
     lesions = write_ct(tmp_path / "a.nii")
     page = predicted(run, tmp_path)
     assert [row[6] for row in page.rows[1:]] == ["–", "–"]
-    assert "no liver mask was given" in "".join(page.words)
+    words = "".join(page.words)
+    assert "2 to 10 mm" in words
+    assert "no liver mask was given" in words
     liver = np.zeros(lesions.shape, np.uint8)
     liver[3:-3, 2:-4, 1:-1] = 1
     nib.save(nib.Nifti1Image(liver, AFFINE), tmp_path / "liver.nii")
@@ -151,4 +173,4 @@ def test_an_odd_name_is_text_and_its_tables_are_found(name, run, tmp_path) -> No
     assert f"{name}: 2 lesions predicted" in html.unescape("".join(page.words))
     links = [a for a in page.addresses if not a.startswith("data:")]
     assert links[0].startswith("./")
-    assert (tmp_path / "out" / unquote(links[0])).exists()
+    assert (tmp_path / "out" / unquote(urlsplit(links[0]).path)).exists()

@@ -61,6 +61,13 @@ def test_each_lesion_has_its_own_depth_and_0_at_the_surface(tmp_path) -> None:
     assert distances(lesions, liver, tmp_path) == pytest.approx([4 * 1.1, 0, 1.7])
 
 
+def test_the_next_slab_may_be_nearer_than_this_ones_surface(tmp_path) -> None:
+    liver, lesions = np.zeros((2, 20, 30, 30), bool)
+    liver[:10, 2:28, 2:28] = True  # ends in the second slab of 8 slices
+    lesions[7, 10, 15] = True  # 8 rows from the side, 2 slices from the top
+    assert distances(lesions, liver, tmp_path) == pytest.approx([2 * 1.7])
+
+
 def test_holes_of_the_liver_and_the_end_of_the_scan_are_no_surface(tmp_path) -> None:
     liver = np.ones((10, 20, 20), bool)
     lesions = np.zeros(liver.shape, bool)
