@@ -7,7 +7,9 @@ its head keeps a browser from asking anything of a network.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 from mscf.errors import printable
@@ -72,7 +74,8 @@ def lesion_page(report: CaseReport) -> Iterator[str]:
 <h1>{title}</h1>
 <p>{escape(made_from(report))}</p>"""
     for repair in report.scan.repairs:
-        yield f"<p>Warning: {escape(str(repair))}</p>"
+        named = replace(repair, file=Path(repair.file).name)  # no folders of ours
+        yield f"<p>Warning: {escape(str(named))}</p>"
     if report.lesions:
         yield "<h2>All lesions, the largest first</h2>"
         yield table(report)

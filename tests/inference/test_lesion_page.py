@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from dark import AFFINE, write_ct
 
+from mscf.inference.lesion_page import signed
 from mscf.inference.predict import PredictSettings, predict_cases
 
 NOTICE = "Research code, no medical device"
@@ -56,6 +57,12 @@ def test_the_page_stands_alone(run, tmp_path) -> None:
     assert "http" not in re.sub("http-equiv", "", text)
     assert "url(" not in text
     assert "default-src 'none'" in text
+
+
+def test_whole_hu_have_a_sign_unless_they_are_0() -> None:
+    said = [signed(hu, plus="+") for hu in (-32.4, 0.3, -0.3, 7.6, None)]
+    assert said == ["−32", "0", "0", "+8", "–"]
+    assert signed(60.2) == "60"
 
 
 def test_the_page_says_first_and_last_that_it_is_no_medical_device(
@@ -110,12 +117,18 @@ def test_a_picture_tells_its_lesion_from_others_and_draws_its_own_diameters(
     assert drawn == [[2, 1, 0], [2, 1, 2]]
     assert "mm (in slice 2)" in figures[0]
     assert "(in slice" not in figures[1]
+    table = pd.read_csv(tmp_path / "out" / "a.csv")
+    assert table.key_slice.tolist() == [3, 3]
+    assert table.diameter_slice.tolist() == [2, 3]
 
 
 def test_contrast_and_depth_are_of_the_liver_where_it_is_given(run, tmp_path) -> None:
     lesions = write_ct(tmp_path / "a.nii")
     page = predicted(run, tmp_path)
     assert [row[6] for row in page.rows[1:]] == ["–", "–"]
+    table = pd.read_csv(tmp_path / "out" / "a.csv")
+    assert (table.contrast_to == "soft tissue").all()
+    assert table.surface_mm.isna().all()
     words = "".join(page.words)
     assert "2 to 10 mm" in words
     assert "no liver mask was given" in words
@@ -139,7 +152,9 @@ def test_without_spacing_every_unit_on_the_page_is_the_pixel(run, tmp_path) -> N
     assert page.rows[0][1:3] == ["Volumevoxels", "Diameterspixels"]
     words = "".join(page.words)
     assert "ALL LENGTHS ARE IN PIXELS" in words
+    assert "Warning: b.nii: " in words
     assert "[geometry-unknown]" in words
+    assert str(tmp_path) not in (tmp_path / "out" / "b.html").read_text()
     assert re.search(r"\d\spixels", words)
     assert re.search(r"\d\s(mm|ml)", words) is None
     assert ">R<" not in (tmp_path / "out" / "b.html").read_text()  # nobody knows
