@@ -86,7 +86,7 @@ def lesion_page(report: CaseReport) -> Iterator[str]:
         yield "<h2>What the figures mean</h2>"
         yield definitions(report)
     else:
-        yield "<p>Nothing in this scan was taken for tumour. There may be some.</p>"
+        yield "<p>Nothing in this scan was taken for tumour; there may be some.</p>"
     name = escape(quote(report.name), quote=True)
     yield f"""<footer><p>The same in tables: <a href="./{name}.csv">CSV</a>,
 <a href="./{name}.json">JSON</a>. {escape(NOTICE)}</p></footer>
