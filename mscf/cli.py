@@ -229,8 +229,10 @@ def predict(
     """Segment liver tumours in CT. Research code, no medical device.
 
     For each scan OUT gets a mask on the scan's own grid (NAME.nii.gz: 2 in
-    the tumour, else 0), a report (NAME.json), a table of its lesions
-    (NAME.csv) and an overview (NAME.png); and for all of them cases.csv.
+    the tumour, else 0); its lesions with volume, diameters, HU and contrast,
+    with --liver also their distance to its surface, as a page with pictures
+    to read or print (NAME.html), a table (NAME.csv) and a report (NAME.json);
+    and an overview (NAME.png). For all scans OUT gets cases.csv.
     """
     from mscf.inference.predict import PredictSettings, predict_cases
     from mscf.inference.report import NOTICE, headline

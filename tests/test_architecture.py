@@ -28,7 +28,7 @@ MAY_IMPORT = {
     },
     "inference": {
         "numpy", "scipy", "pandas", "nibabel", "torch", "matplotlib", "tqdm",
-        "onnxruntime",
+        "onnxruntime", "contourpy",
         "mscf.models", "mscf.data", "mscf.checkpoint", "mscf.visualisation",
         "mscf.inference",
     },

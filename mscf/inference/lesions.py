@@ -1,4 +1,4 @@
-"""The lesions of a mask of any length: connected, filtered and measured slice by slice.
+"""The lesions of a mask of any length: connected and filtered slice by slice.
 
 A lesion is a component connected by faces, as in the evaluation. Two slices are looked
 at together, so memory grows with the number of regions and not with that of voxels.
@@ -6,17 +6,14 @@ at together, so memory grows with the number of regions and not with that of vox
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist
 
 from mscf.data.scan import SliceFile
 
@@ -33,21 +30,9 @@ class Regions:
     lesion: NDArray[np.int64]  # of each region, from 0
     voxels: NDArray[np.int64]  # of each lesion
 
-
-@dataclass(frozen=True)
-class Lesion:
-    """One lesion. Slices count from the lowest, which is 0.
-
-    ``diameter`` is the largest within one axial slice, from outer edge to outer edge
-    of its pixels, in the unit of the spacing; ``key_slice`` is that slice.
-    """
-
-    number: int  # 1 is the largest
-    voxels: int
-    first_slice: int
-    last_slice: int
-    diameter: float
-    key_slice: int
+    def numbers(self, i: int) -> NDArray[np.int64]:
+        """By label in slice ``i`` the lesion's number, from 1; 0 for the background."""
+        return np.concatenate([[0], self.lesion[self.first[i] : self.first[i + 1]] + 1])
 
 
 def find_regions(mask: SliceFile) -> Regions:
@@ -80,65 +65,24 @@ def largest_first(voxels: NDArray[np.int64], least: float, most: int | None) -> 
     return order[voxels[order] >= least][:most]
 
 
-def keep(mask: SliceFile, regions: Regions, kept: NDArray[np.int64]) -> None:
-    """Clears every lesion of the mask that is not ``kept``."""
-    stays = np.isin(regions.lesion, kept)
+def keep(mask: SliceFile, regions: Regions, kept: NDArray[np.int64]) -> Regions:
+    """Clears every lesion of the mask that is not ``kept``; the regions of the others.
+
+    Their lesions are those of ``kept``, in its order.
+    """
+    place = np.full(len(regions.voxels), -1)
+    place[kept] = np.arange(len(kept))
+    lesion = place[regions.lesion]
+    stays = lesion >= 0
     for i, (start, end) in enumerate(pairwise(regions.first)):
         if not stays[start:end].all():
             slice_ = mask[i]
             of_region = np.concatenate([[False], stays[start:end]])
             mask[i] = slice_ * of_region[label(slice_)[0]]
+    first = np.concatenate([[0], stays.cumsum()])[regions.first]
+    return Regions(first, lesion[stays], regions.voxels[kept])
 
 
-def measure(
-    mask: SliceFile,
-    regions: Regions,
-    kept: NDArray[np.int64],
-    spacing: tuple[float, float],
-) -> list[Lesion]:
-    """The ``kept`` lesions in their order; ``mask`` is as it was when they were found.
-
-    ``spacing`` is that of rows and columns.
-    """
-    seen: dict[int, list[int]] = {lesion: [] for lesion in kept.tolist()}
-    widest = dict.fromkeys(seen, (0.0, 0))  # diameter and slice
-    for i, (start, end) in enumerate(pairwise(regions.first)):
-        labelled = label(mask[i])[0] if end > start else mask[i]
-        boxes = find_objects(labelled) if end > start else []
-        for n, (lesion, box) in enumerate(
-            zip(regions.lesion[start:end].tolist(), boxes, strict=True), start=1
-        ):
-            if lesion not in seen:
-                continue
-            seen[lesion].append(i)
-            region = labelled[box] == n
-            if math.hypot(*np.multiply(region.shape, spacing)) > widest[lesion][0]:
-                widest[lesion] = max(widest[lesion], (diameter(region, spacing), i))
-    return [
-        Lesion(
-            number=number,
-            voxels=int(regions.voxels[lesion]),
-            first_slice=slices[0],
-            last_slice=slices[-1],
-            diameter=widest[lesion][0],
-            key_slice=widest[lesion][1],
-        )
-        for number, (lesion, slices) in enumerate(seen.items(), start=1)
-    ]
-
-
-def diameter(region: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
-    """The largest distance of two corners of the pixels of a region ``(H, W)``.
-
-    Only the ends of its rows can be so far apart.
-    """
-    rows = np.flatnonzero(region.any(axis=1))
-    left = region[rows].argmax(axis=1)
-    right = region.shape[1] - region[rows, ::-1].argmax(axis=1)
-    corners = [
-        np.stack([rows + below, columns], axis=1)
-        for columns in (left, right)
-        for below in (0, 1)
-    ]
-    points = np.concatenate(corners) * np.asarray(spacing)
-    return float(pdist(points[ConvexHull(points).vertices]).max())
+def numbers_in(mask: SliceFile, regions: Regions, i: int) -> NDArray[np.int64]:
+    """Slice ``i`` as ``(H, W)``: a lesion's number, from 1, where it is; else 0."""
+    return regions.numbers(i)[label(mask[i])[0]]

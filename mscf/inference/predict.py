@@ -36,15 +36,11 @@ from mscf.errors import (
     raise_all,
     warn,
 )
+from mscf.inference.case_report import CaseReport
 from mscf.inference.inputs import find_inputs, find_livers
-from mscf.inference.lesions import (
-    Lesion,
-    find_regions,
-    keep,
-    largest_first,
-    measure,
-)
-from mscf.inference.report import CaseReport, write_cases, write_report
+from mscf.inference.lesions import Regions, find_regions, keep, largest_first
+from mscf.inference.measures import measure
+from mscf.inference.report import write_cases, write_report
 from mscf.inference.weights import Trained, open_weights
 
 PROBABILITIES = "probabilities"  # the folder of the maps, within that of the masks
@@ -78,8 +74,8 @@ def predict_cases(
     """Segments one scan after another into ``target``; gives a report of each.
 
     Of each scan ``target`` gets NAME.nii.gz (2 in the tumour, else 0), NAME.json,
-    NAME.csv and NAME.png, and at the end cases.csv. A scan that is refused does not
-    keep the others from being segmented.
+    NAME.csv, NAME.html and NAME.png, and at the end cases.csv. A scan that is refused
+    does not keep the others from being segmented.
 
     Raises:
         SettingsError, CheckpointError: before anything is written.
@@ -155,12 +151,14 @@ def predict_case(
         draw(name, scan, trained, settings.batch_size, device, mask, probabilities)
         if liver is not None:
             cut_to(mask, liver)
-        lesions = filtered(mask, scan, settings)
+        regions = filtered(mask, scan, settings)
+        lesions = measure(name, scan, mask, regions, liver)
         report = CaseReport(
             name=name,
             source=path.name,
             scan=scan,
             mask=mask,
+            regions=regions,
             lesions=lesions,
             trained=trained,
             seconds=time.perf_counter() - began,
@@ -239,15 +237,12 @@ def cut_to(mask: SliceFile, liver: SliceFile) -> None:
         mask[i] = mask[i] * (liver[i] > 0)
 
 
-def filtered(mask: SliceFile, scan: Scan, settings: PredictSettings) -> list[Lesion]:
-    """Drops the lesions that the settings do not want, and measures the others."""
+def filtered(mask: SliceFile, scan: Scan, settings: PredictSettings) -> Regions:
+    """Drops the lesions that the settings do not want; the regions of the others."""
     regions = find_regions(mask)
     least = settings.least_ml / scan.voxel_ml if settings.least_ml else 0
     kept = largest_first(regions.voxels, least, 1 if settings.largest else None)
-    x, y, _ = scan.spacing
-    lesions = measure(mask, regions, kept, (y, x))
-    keep(mask, regions, kept)
-    return lesions
+    return keep(mask, regions, kept)
 
 
 def read_input(path: Path, folder: Path) -> Scan:

@@ -1,14 +1,13 @@
-"""What was found in one scan: a JSON, a table of lesions and an overview to look at.
+"""The files that say what was found in a scan.
 
-``as_record`` is what a report says, ``overview`` what it shows: more to measure goes
-into the first, more to draw into the second.
+A JSON (``as_record``), a table of its lesions (``lesion_row``), a page of them with key
+pictures (``mscf.inference.lesion_page``) and an overview of the scan (``overview``).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,79 +15,60 @@ import pandas as pd
 from matplotlib.figure import Figure
 from nibabel.orientations import ornt2axcodes
 
-from mscf.data.scan import Scan, SliceFile
 from mscf.data.spreadsheet import as_csv
-from mscf.errors import printable
-from mscf.inference.lesions import Lesion
-from mscf.inference.weights import Trained
+from mscf.inference.case_report import NOTICE, CaseReport, headline
+from mscf.inference.lesion_page import lesion_page
+from mscf.inference.measures import Lesion
 from mscf.replacing import replacing
 from mscf.visualisation.lesions import draw_areas, draw_lesion_slice
 
-NOTICE = "Research code, no medical device: not for any decision about a patient."
 SHOWN = 6  # slices in the overview
-LESION = ["number", "voxels", "volume_ml", "diameter_mm", "diameter_slice",
-          "first_slice", "last_slice", "slices"]  # fmt: skip
+LESION = ["number", "voxels", "volume_ml", "diameter_{unit}", "perpendicular_{unit}",
+          "diameter_slice", "mean_hu", "sd_hu", "around_hu", "contrast_hu",
+          "contrast_to", "surface_mm", "first_slice", "last_slice", "slices",
+          "key_slice", "at_border"]  # fmt: skip
 
 CASE = ["case", "slices", "lesions", "tumour_ml", "largest_diameter_mm",
         "tumour_slices"]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class CaseReport:
-    """One scan's mask, its lesions, and how they came about.
+def lesion_row(report: CaseReport, lesion: Lesion) -> dict:
+    """A lesion's figures; lengths in the unit that their names end with.
 
-    ``scan`` and ``mask`` can be read only until their files are closed.
+    None: what cannot be said (``Lesion`` says why).
     """
-
-    name: str
-    source: str  # the file's name
-    scan: Scan
-    mask: SliceFile
-    lesions: list[Lesion]
-    trained: Trained
-    seconds: float
-    filters: dict[str, float | bool]  # what was asked to be dropped
-
-    @property
-    def tumour_ml(self) -> float | None:
-        """Volume of all lesions; None where the spacing is unknown."""
-        return self.ml(sum(lesion.voxels for lesion in self.lesions))
-
-    @property
-    def largest_mm(self) -> float | None:
-        """The largest diameter of any lesion; None without lesion or spacing."""
-        if not (self.scan.spacing_known and self.lesions):
-            return None
-        return round(max(lesion.diameter for lesion in self.lesions), 2)
-
-    @property
-    def tumour_slices(self) -> int:
-        """How many slices hold tumour."""
-        spans = (range(a.first_slice, a.last_slice + 1) for a in self.lesions)
-        return len({i for span in spans for i in span})
-
-    def ml(self, voxels: int) -> float | None:
-        """Voxels as millilitres, to a microlitre; None where the spacing is unknown."""
-        known = self.scan.spacing_known
-        return round(voxels * self.scan.voxel_ml, 3) if known else None
+    unit, found = report.unit, lesion.diameters
+    return {
+        "number": lesion.number,
+        "voxels": lesion.voxels,
+        "volume_ml": report.ml(lesion.voxels),
+        f"diameter_{unit}": round(found.longest, 2),
+        f"perpendicular_{unit}": round(found.perpendicular, 2),
+        "diameter_slice": lesion.widest_slice,
+        "mean_hu": round(lesion.mean_hu, 1),
+        "sd_hu": round(lesion.sd_hu, 1),
+        "around_hu": rounded(lesion.around_hu, 1),
+        "contrast_hu": rounded(lesion.contrast_hu, 1),
+        "contrast_to": report.compared_with,
+        "surface_mm": rounded(lesion.surface, 2),
+        "first_slice": lesion.first_slice,
+        "last_slice": lesion.last_slice,
+        "slices": lesion.last_slice - lesion.first_slice + 1,
+        "key_slice": lesion.key_slice,
+        "at_border": lesion.at_border,
+    }
 
 
-def lesion_rows(report: CaseReport) -> list[dict]:
+def rounded(number: float | None, digits: int) -> float | None:
+    """None stays None."""
+    return None if number is None else round(number, digits)
+
+
+def lesion_table(report: CaseReport) -> pd.DataFrame:
     """A row a lesion, the largest first."""
-    known = report.scan.spacing_known
-    return [
-        {
-            "number": lesion.number,
-            "voxels": lesion.voxels,
-            "volume_ml": report.ml(lesion.voxels),
-            "diameter_mm": round(lesion.diameter, 2) if known else None,
-            "diameter_slice": lesion.key_slice,
-            "first_slice": lesion.first_slice,
-            "last_slice": lesion.last_slice,
-            "slices": lesion.last_slice - lesion.first_slice + 1,
-        }
-        for lesion in report.lesions
-    ]
+    columns = [name.format(unit=report.unit) for name in LESION]
+    rows = [lesion_row(report, lesion) for lesion in report.lesions]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def as_record(report: CaseReport) -> dict:
@@ -119,17 +99,20 @@ def as_record(report: CaseReport) -> dict:
         "tumour_ml": report.tumour_ml,
         "largest_diameter_mm": report.largest_mm,
         "tumour_slices": report.tumour_slices,
-        "lesions": lesion_rows(report),
+        "units": {"lengths": report.unit, "volumes": report.volume_unit},
+        "lesions": [lesion_row(report, lesion) for lesion in report.lesions],
     }
 
 
 def write_report(report: CaseReport, folder: Path) -> None:
-    """NAME.json, NAME.csv and NAME.png, each whole or not at all."""
+    """NAME.json, NAME.csv, NAME.html and NAME.png, each whole or not at all."""
     with replacing(folder / f"{report.name}.json") as file:
         json.dump(as_record(report), file, indent=2)
         file.write("\n")
     with replacing(folder / f"{report.name}.csv") as file:
-        file.write(as_csv(pd.DataFrame(lesion_rows(report), columns=LESION)))
+        file.write(as_csv(lesion_table(report)))
+    with replacing(folder / f"{report.name}.html") as file:
+        file.writelines(f"{part}\n" for part in lesion_page(report))
     with replacing(folder / f"{report.name}.png", text=False) as file:
         overview(report).savefig(file, format="png", dpi=150)
 
@@ -159,7 +142,7 @@ def write_cases(reports: Sequence[CaseReport], path: Path) -> None:
 def key_slices(report: CaseReport) -> list[int]:
     """The slices to show: where the largest lesions are widest; else evenly spread."""
     if report.lesions:
-        shown = dict.fromkeys(lesion.key_slice for lesion in report.lesions)
+        shown = dict.fromkeys(lesion.widest_slice for lesion in report.lesions)
         return sorted(list(shown)[:SHOWN])
     n_slices = len(report.scan.slices)
     places = np.linspace(0, n_slices - 1, min(SHOWN, n_slices) + 2)[1:-1]
@@ -180,7 +163,7 @@ def overview(report: CaseReport) -> Figure:
     )
     x, y, _ = scan.spacing
     for place, i in enumerate(shown):
-        of_slice = [n for n in report.lesions if n.key_slice == i]
+        of_slice = [n for n in report.lesions if n.widest_slice == i]
         ax = draw_lesion_slice(axes.pop(f"{place}"), scan.slices[i], mask[i] > 0, y / x)
         ax.set_title(caption(report, i, of_slice), fontsize=8)
     areas = np.array([np.count_nonzero(mask[i]) for i in range(len(mask))])
@@ -199,15 +182,8 @@ def caption(report: CaseReport, i: int, lesions: list[Lesion]) -> str:
     """A slice's number and what is widest there."""
     words = [f"slice {i}"]
     for lesion in lesions[:1]:
-        size = f", {lesion.diameter:.0f} mm" if report.scan.spacing_known else ""
+        size = (
+            f", {lesion.diameters.longest:.0f} mm" if report.scan.spacing_known else ""
+        )
         words.append(f"lesion {lesion.number}{size}")
     return ": ".join(words)
-
-
-def headline(report: CaseReport) -> str:
-    """How many lesions, how much of them."""
-    n = len(report.lesions)
-    words = [f"{n} lesion{'' if n == 1 else 's'} predicted"]
-    if n and report.scan.spacing_known:
-        words += [f"{report.tumour_ml:.1f} ml", f"largest {report.largest_mm:.0f} mm"]
-    return printable(f"{report.name}: {', '.join(words)}")

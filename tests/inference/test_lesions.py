@@ -1,14 +1,9 @@
-import itertools
-import math
-
 import numpy as np
 import pytest
 from scipy.ndimage import label
 
 from mscf.data.scan import SliceFile
-from mscf.inference.lesions import diameter, find_regions, keep, largest_first, measure
-
-SPACING = (0.7, 1.1)
+from mscf.inference.lesions import find_regions, keep, largest_first, numbers_in
 
 
 def stored(mask: np.ndarray, folder) -> SliceFile:
@@ -22,29 +17,8 @@ def random_mask(seed: int, share: float, shape=(9, 14, 11)) -> np.ndarray:
     return np.random.default_rng(seed).random(shape) < share
 
 
-def brute_diameter(region: np.ndarray) -> float:
-    """Over all corners of all pixels."""
-    pixels = np.argwhere(region)
-    corners = np.array([pixels + c for c in itertools.product((0, 1), repeat=2)])
-    points = corners.reshape(-1, 2) * SPACING
-    return max(math.dist(p, q) for p in points for q in points)
-
-
-def brute_lesions(mask: np.ndarray) -> list[tuple]:
-    """Voxels, first and last slice, diameter: by scipy over the whole volume."""
-    lesions, n = label(mask)
-    found = []
-    for number in range(1, n + 1):
-        one = lesions == number
-        used = np.flatnonzero(one.any(axis=(1, 2)))
-        widest = 0.0
-        for slice_ in one[used]:
-            regions, m = label(slice_)
-            widest = max(
-                [widest, *(brute_diameter(regions == r + 1) for r in range(m))]
-            )
-        found.append((int(one.sum()), int(used[0]), int(used[-1]), round(widest, 9)))
-    return found
+def numbered(slices: SliceFile, regions) -> np.ndarray:
+    return np.stack([numbers_in(slices, regions, i) for i in range(len(slices))])
 
 
 @pytest.mark.parametrize("share", [0, 0.05, 0.3, 0.6, 1])
@@ -55,12 +29,13 @@ def test_lesions_found_slice_by_slice_are_those_of_the_whole_volume(
     slices = stored(mask, tmp_path)
     regions = find_regions(slices)
     kept = largest_first(regions.voxels, 0, None)
-    found = [
-        (a.voxels, a.first_slice, a.last_slice, round(a.diameter, 9))
-        for a in measure(slices, regions, kept, SPACING)
-    ]
-    assert sorted(found) == sorted(brute_lesions(mask))
-    assert [row[0] for row in found] == sorted((row[0] for row in found), reverse=True)
+    numbers = numbered(slices, keep(slices, regions, kept))
+    expected, n = label(mask)
+    pairs = np.unique(np.stack([numbers.ravel(), expected.ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(expected))  # one number for the other
+    assert (regions.voxels.sum(), len(kept)) == (mask.sum(), n)
+    sizes = np.bincount(numbers.ravel())[1:].tolist()
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_two_arms_that_meet_in_a_later_slice_are_one_lesion(tmp_path) -> None:
@@ -74,7 +49,7 @@ def test_only_the_lesions_asked_for_stay_in_the_mask(least, most, tmp_path) -> N
     mask = random_mask(2, 0.25)
     slices = stored(mask, tmp_path)
     regions = find_regions(slices)
-    keep(slices, regions, largest_first(regions.voxels, least, most))
+    left = keep(slices, regions, largest_first(regions.voxels, least, most))
     lesions, _ = label(mask)
     sizes = np.bincount(lesions.ravel())
     stays = sizes >= least
@@ -83,16 +58,7 @@ def test_only_the_lesions_asked_for_stay_in_the_mask(least, most, tmp_path) -> N
         stays[1 + sizes[1:].argmax()] = True
     stays[0] = False
     assert np.array_equal(slices[:], np.where(stays[lesions], 2, 0))
-
-
-def test_a_pixel_is_as_wide_as_its_diagonal() -> None:
-    assert diameter(np.ones((1, 1), bool), (3, 4)) == pytest.approx(5)
-
-
-def test_the_key_slice_is_where_a_lesion_is_widest(tmp_path) -> None:
-    mask = np.zeros((4, 9, 9), bool)
-    mask[1:4, 4, 4] = mask[2, 4, 2:7] = True
-    slices = stored(mask, tmp_path)
-    (lesion,) = measure(slices, find_regions(slices), np.array([0]), (1, 1))
-    assert (lesion.key_slice, lesion.number) == (2, 1)
-    assert lesion.diameter == pytest.approx(math.hypot(1, 5))
+    assert np.bincount(numbered(slices, left).ravel())[1:].tolist() == (
+        left.voxels.tolist()
+    )
+    assert np.array_equal(numbered(slices, left) > 0, stays[lesions])

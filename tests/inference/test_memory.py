@@ -16,8 +16,8 @@ from dark import DarkMethod
 from mscf import models
 from mscf.inference.predict import PredictSettings, predict_cases
 models.METHODS = {**models.METHODS, "dark": DarkMethod()}
-source, target, weights = map(Path, sys.argv[1:])
-settings = PredictSettings(device="cpu", probabilities=True)
+source, target, weights, liver = map(Path, sys.argv[1:])
+settings = PredictSettings(liver, device="cpu", probabilities=True)
 list(predict_cases(source, target, weights, settings))
 print(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 """
@@ -31,11 +31,14 @@ def peak_mb(slices: int, folder: Path) -> float:
     ct = random.integers(105, 115, (SIDE, SIDE, slices), dtype=np.int16)
     ct[40:60, 50:80, 3:-3] = 40
     ct[0] = -1000
+    liver = np.zeros(ct.shape, np.uint8)
+    liver[20:100, 30:120, 1:] = 1
     nib.save(nib.Nifti1Image(ct, AFFINE), folder / f"{slices}.nii.gz")
+    nib.save(nib.Nifti1Image(liver, AFFINE), folder / f"liver-{slices}.nii.gz")
     done = subprocess.run(
         [
             sys.executable, "-c", PROGRAMME, folder / f"{slices}.nii.gz",
-            folder / f"{slices}", folder / "a.ckpt",
+            folder / f"{slices}", folder / "a.ckpt", folder / f"liver-{slices}.nii.gz",
         ],
         check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
     )  # fmt: skip

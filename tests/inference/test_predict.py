@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -172,17 +173,18 @@ def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
     first, second = said["lesions"]
     assert first["volume_ml"] > second["volume_ml"]
     assert (first["first_slice"], first["last_slice"]) == (1, 5)
-    assert first["diameter_slice"] == 3
-    # Of (x - 10)² + (y - 8)² < 20 three rows have the full nine pixels.
+    assert first["diameter_slice"] == first["key_slice"] == 3
+    # Of (x - 10)² + (y - 8)² < 20 three rows have the full nine pixels, and so have
+    # three columns: from the end of the first row's line to that of the third.
     assert first["diameter_mm"] == said["largest_diameter_mm"]
-    assert first["diameter_mm"] == pytest.approx(np.hypot(9 * 1.5, 3 * 1.2), abs=0.01)
+    assert first["diameter_mm"] == pytest.approx(np.hypot(9 * 1.5, 2 * 1.2), abs=0.01)
     rows = pd.read_csv(tmp_path / "out" / "a.csv")
-    assert rows.to_dict("records") == said["lesions"]
+    assert rows.replace({np.nan: None}).to_dict("records") == said["lesions"]
     cases = pd.read_csv(tmp_path / "out" / "cases.csv")
     assert cases.loc[0, ["case", "slices", "lesions"]].tolist() == ["a", 9, 2]
     assert (tmp_path / "out" / "a.png").read_bytes()[:4] == b"\x89PNG"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "a.csv", "a.json", "a.nii.gz", "a.png", "cases.csv",
+        "a.csv", "a.html", "a.json", "a.nii.gz", "a.png", "cases.csv",
     ]  # fmt: skip
 
 
@@ -199,7 +201,14 @@ def test_without_a_known_spacing_there_are_no_millimetres(
     assert said["lesion_count"] == 2
     assert said["grid"]["spacing_mm"] is said["tumour_ml"] is None
     assert said["largest_diameter_mm"] is None
-    assert said["lesions"][0]["diameter_mm"] is None
+    first = said["lesions"][0]
+    assert said["units"] == {"lengths": "pixels", "volumes": "voxels"}
+    assert first["volume_ml"] is first["surface_mm"] is None
+    assert first["diameter_pixels"] == pytest.approx(np.hypot(9, 2), abs=0.01)
+    assert "diameter_mm" not in first
+    page = (tmp_path / "out" / "b.html").read_text()
+    assert "ALL LENGTHS ARE IN PIXELS" in page
+    assert re.search(r"\d\s(mm|ml)\b", page) is None
     assert "[geometry-unknown]" in said["repairs"][0]
     assert "[geometry-unknown]" in capsys.readouterr().err
     with pytest.raises(InputError, match="--least-ml"):
