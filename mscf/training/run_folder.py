@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -124,6 +125,7 @@ def machine(device: torch.device) -> dict:
     }
 
 
+@functools.cache  # a run asks often, and reading takes milliseconds each
 def versions() -> dict[str, str]:
     """The packages that decide the numbers."""
     return {name: version(name) for name in PACKAGES}
