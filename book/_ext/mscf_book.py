@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import os
 import shutil
@@ -36,11 +37,12 @@ MATHJAX = ("tex-chtml.js", "input/tex", "output/chtml")
 
 
 class ResultRole(SphinxRole):
-    """``{res}`FILE:KEY|FORMAT``` writes one value of a JSON file under ``results/``.
+    """``{res}`FILE:KEY|FORMAT``` writes one value of a file under ``results/``.
 
-    KEY is dotted (a number counts in a list), FORMAT is Python's, such as ``.2f`` or
-    ``.1%``, and may be left out. An unknown file or key is a warning, which ends the
-    build.
+    KEY is dotted (a number counts in a list) of JSON, and ``COLUMN=VALUE,...:COLUMN``
+    of a table (CSV), which names one row and what to write of it. FORMAT is Python's,
+    such as ``.2f`` or ``.1%``, and may be left out. An unknown file or key is a
+    warning, which ends the build.
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -48,7 +50,8 @@ class ResultRole(SphinxRole):
         place, _, form = self.text.partition("|")
         file, _, key = place.partition(":")
         try:
-            value = find_value(Path(self.env.srcdir, "results", file), key)
+            find = find_cell if file.endswith(".csv") else find_value
+            value = find(Path(self.env.srcdir, "results", file), key)
             text = format(value, form)
         except (OSError, LookupError, TypeError, ValueError) as error:
             reason = error.args[-1] if isinstance(error, LookupError) else error
@@ -60,6 +63,29 @@ class ResultRole(SphinxRole):
             self.rawtext, text, reftarget=f"/results/{file}", refdoc=self.env.docname
         )
         return [link], []
+
+
+def find_cell(file: Path, key: str) -> float | str:
+    """The cell of a table in the one row that ``COLUMN=VALUE,...:COLUMN`` names.
+
+    Raises:
+        LookupError: no such column, no such row, or more than one.
+    """
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    conditions, _, column = key.rpartition(":")
+    wanted = dict(condition.split("=", 1) for condition in conditions.split(","))
+    there = list(rows[0]) if rows else []
+    if unknown := {*wanted, column} - set(there):
+        raise LookupError(f"no column {min(unknown)!r}; there is {there}")
+    found = [row for row in rows if all(row[k] == v for k, v in wanted.items())]
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} rows with {conditions!r}, one is wanted")
+    text = found[0][column]
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def find_value(file: Path, key: str) -> float | str:

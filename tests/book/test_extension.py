@@ -85,6 +85,37 @@ def test_res_warns_of_a_number_that_is_not_there(place, reason, page) -> None:
     assert "index.md:3: WARNING" in page.warnings
 
 
+TABLE = "method,seed,dice\nours,0,0.25\nours,,0.5\ntheirs,0,none\n"
+
+
+def test_res_writes_the_cell_of_a_table(page) -> None:
+    (page.root / "results/table.csv").write_text(TABLE)
+    page.write(
+        "{res}`table.csv:method=ours,seed=:dice|.1%` of the empty seed "
+        "{res}`table.csv:seed=,method=ours:seed` and {res}`table.csv:method=theirs:dice`"
+    )
+    assert not page.warnings
+    assert "50.0%" in page.text
+    assert "none" in page.text
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("method=ours:dice", "2 rows with 'method=ours'"),
+        ("method=nobody:dice", "0 rows with"),
+        ("method=theirs:hd", "no column 'hd'; there is ['method', 'seed', 'dice']"),
+        ("name=ours:dice", "no column 'name'"),
+        ("dice", "table.csv:dice"),
+        ("method=theirs:dice|.1f", "format code 'f'"),
+    ],
+)
+def test_res_warns_of_a_cell_that_is_not_there(key, reason, page) -> None:
+    (page.root / "results/table.csv").write_text(TABLE)
+    page.write(f"{{res}}`table.csv:{key}`")
+    assert reason in page.warnings
+
+
 def test_a_page_is_built_anew_when_its_number_changes(page) -> None:
     page.write("{res}`run.json:dice.mean|.2f`")
     page.results.write_text(json.dumps({"dice": {"mean": 0.7}}))
