@@ -92,7 +92,8 @@ def test_res_writes_the_cell_of_a_table(page) -> None:
     (page.root / "results/table.csv").write_text(TABLE)
     page.write(
         "{res}`table.csv:method=ours,seed=:dice|.1%` of the empty seed "
-        "{res}`table.csv:seed=,method=ours:seed` and {res}`table.csv:method=theirs:dice`"
+        "{res}`table.csv:seed=,method=ours:seed` and "
+        "{res}`table.csv:method=theirs:dice`"
     )
     assert not page.warnings
     assert "50.0%" in page.text
