@@ -25,8 +25,8 @@ def keep(results, fold=0, seed=0, **changes) -> None:
 
 
 def test_runs_that_differ_in_fold_and_seed_are_one_row(tmp_path) -> None:
-    for fold, seed in ((0, 0), (1, 0), (0, 1)):
-        keep(tmp_path, fold, seed)
+    for fold, seed, day in ((0, 0, 22), (1, 0, 20), (0, 1, 23)):
+        keep(tmp_path, fold, seed, started=f"2026-11-{day}T01:00:00+00:00")
     keep(tmp_path, 2, commit="fedcba9876", started="2026-11-21T01:00:00+00:00")
     first, other = kept_runs(tmp_path).to_dict("records")
     assert first["commit"] == "abcdef0"
