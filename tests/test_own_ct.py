@@ -211,6 +211,7 @@ def test_a_dicom_series_and_its_label_go_the_same_way(given, weights, tmp_path) 
     shown = shown_slice(case, settings.out, number=2)
     rows, columns = np.nonzero(shown.truth)
     assert (set(rows), set(columns)) == ({*range(20, 25)}, {*range(10, 20)})
+    assert shown.aspect == pytest.approx(SPACING[1] / SPACING[0])
     tables = compare([case], settings.out, settings.labels)
     assert list(in_short(tables)["slices"]) == [1]
 
