@@ -42,6 +42,12 @@ def test_a_run_that_went_on_under_other_code_is_marked(tmp_path) -> None:
     assert list(kept_runs(tmp_path)["commit"]) == ["abcdef0", "abcdef0+"]
 
 
+def test_a_run_that_does_not_say_where_it_comes_from_is_named(tmp_path) -> None:
+    keep(tmp_path, versions={})
+    with pytest.raises(InputError, match=r"run\.json: must say .*no 'torch'"):
+        kept_runs(tmp_path)
+
+
 def test_every_kept_run_and_measurement_here_names_its_machine() -> None:
     runs, files = kept_runs(RESULTS), measurements(RESULTS)
     assert runs["runs"].sum() == len(list(RESULTS.rglob("run.json")))
