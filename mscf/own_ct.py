@@ -36,7 +36,7 @@ from mscf.inference.weights import open_weights, weights_file
 from mscf.own_demo import demo_scans, demo_weights
 from mscf.training.loop import Run, train
 from mscf.training.notebook import PHANTOMS
-from mscf.training.settings import TrainSettings
+from mscf.training.settings import TrainSettings, check_kind
 
 DEMO_EPOCHS = 1  # of fine-tuning, where the page is a demo
 FEW = 8  # cases; to start processes for fewer takes longer than to read them
@@ -74,11 +74,17 @@ def own_settings(
             there is nothing to fine-tune on.
         CheckpointError: a folder without weights.
     """
+    check_kind("out", out)
     demo = scans == PHANTOMS
+    if demo and labels is not None:
+        raise SettingsError(
+            "labels", "must be left out with phantoms, which bring theirs", labels,
+            "labels", "give scans of your own",
+        )  # fmt: skip
     if epochs is None:
         epochs = DEMO_EPOCHS if demo else 0
     training = TrainSettings(  # checks; data, method and size are those of the weights
-        data=base, out=base / str(out), epochs=epochs or 1, learning_rate=learning_rate,
+        data=base, out=base / out, epochs=epochs or 1, learning_rate=learning_rate,
         gpus=gpus, pretrained=False, resume=True,
     )  # fmt: skip
     if demo:
@@ -98,7 +104,7 @@ def own_settings(
         scans=base / str(scans),
         labels=None if labels is None else base / str(labels),
         weights=weights_file(base / str(weights)),
-        out=base / str(out),
+        out=base / out,
         gpus=gpus,
         training=training if epochs else None,
     )
@@ -236,7 +242,7 @@ def in_short(tables: FolderTables) -> pd.DataFrame:
     dice = tables.slices.groupby("case")["dice"]
     return pd.DataFrame(
         {
-            "slices": dice.size(),
+            "slices": dice.size().reindex(cases.index, fill_value=0),
             "their Dice, %": percent(dice.mean()),
             "volume Dice, %": percent(cases["dice"]),
             "surface distance, mm": cases.get("assd_mm", np.nan),

@@ -138,6 +138,8 @@ def test_scans_without_labels_are_looked_through_all_the_same(given) -> None:
         ({"epochs": "many"}, "epochs"),
         ({"learning_rate": 2}, "learning-rate"),
         ({"gpus": 64}, "gpus"),
+        ({"out": None}, "out"),
+        ({"scans": "phantoms", "labels": "mine"}, "labels"),
     ],
 )
 def test_a_bad_parameter_is_refused_before_any_scan_is_read(
@@ -209,6 +211,7 @@ def test_a_dicom_series_and_its_label_go_the_same_way(given, weights, tmp_path) 
     shown = shown_slice(case, settings.out, number=2)
     rows, columns = np.nonzero(shown.truth)
     assert (set(rows), set(columns)) == ({*range(20, 25)}, {*range(10, 20)})
+    assert shown.aspect == pytest.approx(SPACING[1] / SPACING[0])
     tables = compare([case], settings.out, settings.labels)
     assert list(in_short(tables)["slices"]) == [1]
 
@@ -230,6 +233,18 @@ def test_equal_masks_have_dice_1_and_empty_ones_miss_every_lesion(
     assert both["Dice of slices, %"] == 50
     lesions = both.filter(like="lesions")  # true, found, false
     assert [str(number) for number in lesions] == ["2", "1", "0"]
+
+
+def test_a_label_without_tumour_has_no_slices_and_no_dice(given, tmp_path) -> None:
+    settings = given(n_scans=2)
+    own = look_through(settings)
+    none = own.cases[1]
+    write_mask(settings.labels, none, truth_of(none) & False)
+    for case in own.cases:
+        write_mask(tmp_path / "masks", case, truth_of(case))
+    short = in_short(compare(own.cases, tmp_path / "masks", settings.labels))
+    assert [str(n) for n in short["slices"]] == ["3", "0"]
+    assert np.isnan(short.loc[none.name, "their Dice, %"])
 
 
 def test_what_is_drawn_in_part_is_precise_and_recalled_in_part(given, tmp_path) -> None:

@@ -22,7 +22,14 @@ def kept_runs(results: Path) -> pd.DataFrame:
     Raises:
         InputError: a ``run.json`` is damaged, or of a run that did not finish.
     """
-    rows = [of_run(path, results) for path in sorted(results.rglob("run.json"))]
+    rows = []
+    for path in sorted(results.rglob("run.json")):
+        try:
+            rows.append(of_run(path, results))
+        except KeyError as error:
+            raise InputError(
+                path, "must say where the run comes from", f"no {error}", "run-record"
+            ) from error
     if not rows:
         return pd.DataFrame(columns=[*ONE, "folds", "seeds", "runs", "hours", "from"])
     by = pd.DataFrame(rows).groupby(ONE, sort=False)

@@ -3,6 +3,7 @@
 import doctest
 import re
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -45,9 +46,10 @@ ARCHITECTURE = {
 
 
 @pytest.fixture
-def trainers():
+def trainers(monkeypatch):
     """The page's trainer and the plain one, and a function that builds with nnU-Net."""
     pytest.importorskip("nnunetv2", reason="needs nnU-Net: the extra `nnunet`")
+    from nnunetv2.training.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     code = re.search(r"```python\n(import mscf\n.*?)```", PAGE.read_text(), re.DOTALL)
@@ -55,13 +57,25 @@ def trainers():
     exec(code[1], names)
     plans = PlansManager({
         "dataset_name": "any", "plans_name": "any",
-        "configurations": {"2d": {"architecture": ARCHITECTURE}},
+        "configurations": {"2d": {"architecture": ARCHITECTURE, "batch_size": 12}},
     })  # fmt: skip
 
+    monkeypatch.setattr(nnUNetTrainer, "determine_num_input_channels", lambda *_: 1)
+    monkeypatch.setattr(nnUNetTrainer, "infer_dataset_class", MagicMock())
+
     def built(trainer: type) -> torch.nn.Module:
+        """By nnU-Net's own `initialize`, which sees how a trainer is to be called."""
         torch.manual_seed(0)
-        settings = plans.get_configuration("2d")
-        return trainer.build_network_architecture(plans, settings, 1, 3, True)
+        started = MagicMock(
+            was_initialized=False, is_ddp=False, enable_deep_supervision=True,
+            plans_manager=plans, configuration_manager=plans.get_configuration("2d"),
+            build_network_architecture=trainer.build_network_architecture, device="cpu",
+        )  # fmt: skip
+        started.label_manager.num_segmentation_heads = 3
+        started.configure_optimizers.return_value = None, None
+        started._do_i_compile.return_value = False
+        trainer.initialize(started)
+        return started.network
 
     return built, names["nnUNetTrainerContext"], names["nnUNetTrainer"]
 

@@ -25,8 +25,8 @@ def keep(results, fold=0, seed=0, **changes) -> None:
 
 
 def test_runs_that_differ_in_fold_and_seed_are_one_row(tmp_path) -> None:
-    for fold, seed in ((0, 0), (1, 0), (0, 1)):
-        keep(tmp_path, fold, seed)
+    for fold, seed, day in ((0, 0, 22), (1, 0, 20), (0, 1, 23)):
+        keep(tmp_path, fold, seed, started=f"2026-11-{day}T01:00:00+00:00")
     keep(tmp_path, 2, commit="fedcba9876", started="2026-11-21T01:00:00+00:00")
     first, other = kept_runs(tmp_path).to_dict("records")
     assert first["commit"] == "abcdef0"
@@ -40,6 +40,12 @@ def test_a_run_that_went_on_under_other_code_is_marked(tmp_path) -> None:
     keep(tmp_path, 0, resumed=[{"commit": "abcdef0123"}])
     keep(tmp_path, 1, resumed=[{"commit": "0000000000"}])
     assert list(kept_runs(tmp_path)["commit"]) == ["abcdef0", "abcdef0+"]
+
+
+def test_a_run_that_does_not_say_where_it_comes_from_is_named(tmp_path) -> None:
+    keep(tmp_path, versions={})
+    with pytest.raises(InputError, match=r"run\.json: must say .*no 'torch'"):
+        kept_runs(tmp_path)
 
 
 def test_every_kept_run_and_measurement_here_names_its_machine() -> None:

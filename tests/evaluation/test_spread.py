@@ -46,12 +46,24 @@ def test_the_scatter_is_the_deviation_from_run_to_run_pooled_where_there_are_two
     )
 
 
+def test_baselines_with_more_runs_weigh_more_in_the_pooled_deviation() -> None:
+    of_a, of_b = [0.1, 0.3], [0.0, 0.1, 0.2, 0.5]
+    gains = pd.DataFrame(
+        {"baseline": ["a"] * 2 + ["b"] * 4 + ["c"], "difference": [*of_a, *of_b, 9.0]}
+    )
+    squares = 1 * np.var(of_a, ddof=1) + 3 * np.var(of_b, ddof=1)
+    pooled = scatter(gains).loc["all", "deviation"]
+    assert pooled == pytest.approx(np.sqrt(squares / (1 + 3)))
+
+
 def test_a_claim_is_within_the_noise_up_to_two_deviations_and_above_it_beyond() -> None:
     table = scatter(single_gains(ROWS, "ours", ["a", "b"]))  # two deviations: 28.3
-    said = gain_verdicts({"a": 28.2, "b": 28.4}, {"toys": table}, {"a": "A"})
-    assert said.splitlines() == [
+    titles = {"a": "A"}
+    claimed = {"a": 28.2, "b": 28.4, "c": -28.4}  # a loss is as far from the noise
+    assert gain_verdicts(claimed, {"toys": table}, titles).splitlines() == [
         "- **A, +28.20**: within the noise of toys (± 28.3).",
         "- **b, +28.40**: above the noise of toys (± 28.3*).",
+        "- **c, -28.40**: above the noise of toys (± 28.3*).",
     ]
 
 

@@ -160,6 +160,18 @@ def test_without_spacing_every_unit_on_the_page_is_the_pixel(run, tmp_path) -> N
     assert ">R<" not in (tmp_path / "out" / "b.html").read_text()  # nobody knows
 
 
+def test_the_page_says_which_filters_were_asked_for(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "a.nii")
+    assert "; no filter." in "".join(predicted(run, tmp_path).words)
+    liver = nib.Nifti1Image(np.ones(lesions.shape, np.uint8), AFFINE)
+    nib.save(liver, tmp_path / "liver.nii")
+    page = predicted(
+        run, tmp_path, liver=tmp_path / "liver.nii", least_ml=0.02, largest=True
+    )
+    said = "; cut to a liver mask, from 0.02 ml, the largest only."
+    assert said in "".join(page.words)
+
+
 def test_a_scan_without_lesions_has_a_page_that_says_so(run, tmp_path) -> None:
     write_ct(tmp_path / "a.nii")
     page = predicted(run, tmp_path, least_ml=1e6)

@@ -163,10 +163,13 @@ def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
     lesions = write_ct(tmp_path / "a.nii")
     predict(tmp_path / "a.nii", tmp_path / "out", run)
     said = json.loads((tmp_path / "out" / "a.json").read_text())
+    cases = pd.read_csv(tmp_path / "out" / "cases.csv")
     ml = 1.5 * 1.2 * 4.0 / 1000
     assert "no medical device" in said["notice"]
     assert said["lesion_count"] == 2
     assert said["tumour_ml"] == pytest.approx(lesions.sum() * ml, abs=1e-3)
+    slices = np.count_nonzero(lesions.any(axis=(0, 1)))
+    assert said["tumour_slices"] == cases.loc[0, "tumour_slices"] == slices < 9
     assert said["grid"]["shape"] == [32, 24, 9]
     assert said["grid"]["orientation"] == "LAS"
     assert said["weights"]["method"] == "dark"
@@ -180,7 +183,6 @@ def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
     assert first["diameter_mm"] == pytest.approx(np.hypot(9 * 1.5, 2 * 1.2), abs=0.01)
     rows = pd.read_csv(tmp_path / "out" / "a.csv")
     assert rows.replace({np.nan: None}).to_dict("records") == said["lesions"]
-    cases = pd.read_csv(tmp_path / "out" / "cases.csv")
     assert cases.loc[0, ["case", "slices", "lesions"]].tolist() == ["a", 9, 2]
     assert (tmp_path / "out" / "a.png").read_bytes()[:4] == b"\x89PNG"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [

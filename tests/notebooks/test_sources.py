@@ -40,6 +40,13 @@ def test_a_notebook_is_stripped(path) -> None:
 
 
 @EVERY
+def test_no_output_has_a_role_which_sphinx_would_show_as_it_is_written(path) -> None:
+    for cell in code_cells(path):
+        roles = re.findall(r"\{(?:ref|cite:?\w*|res|doc|numref)\}+`", cell.source)
+        assert not roles, "an output is plain Markdown: refer to it from a text cell"
+
+
+@EVERY
 def test_a_notebook_runs_with_any_python_kernel(path) -> None:
     metadata = read(path).metadata
     assert metadata.kernelspec.name == "python3"

@@ -39,6 +39,15 @@ def test_the_window_is_square_in_the_body_and_holds_the_lesion(spacing) -> None:
     assert window.left + window.columns / 2 == pytest.approx(174.5, abs=1)
 
 
+def test_a_lesion_larger_than_the_field_is_shown_whole_and_something_around() -> None:
+    line = square(20, 30, 95, 90)
+    window = window_around([line], SHAPE, (1, 1))
+    assert window.top < 20 - 5
+    assert window.left < 30 - 5
+    assert window.top + window.rows > 95 + 5
+    assert window.left + window.columns > 90 + 5
+
+
 @pytest.mark.parametrize(
     "line", [square(-0.5, -0.5, 3, 3), square(110, 150, 119.5, 159.5)]
 )
