@@ -85,6 +85,6 @@ def trained(size: int, patients: int, epochs: int) -> list[dict]:
 def figures(quick: bool) -> list[dict]:
     """Loading, whole training, bf16 over many steps, compiling."""
     if quick:
-        return loading(192, 4) + loss_difference(192, BATCH, 2) + trained(192, 4, 2)
+        return loading(192, 4) + loss_difference(192, BATCH, 2) + trained(192, 3, 2)
     found = loading(SIZE, 200) + trained(SIZE, 12, 4)
     return found + loss_difference(SIZE, BATCH, 200) + compiled(SIZE)

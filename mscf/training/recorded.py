@@ -1,7 +1,7 @@
 """The passes of a step on a GPU, recorded once and from then on sent to it as one.
 
 A step of MSCF starts some thousands of kernels. Where the processor sends them slower
-than the GPU ends them, the GPU waits: on the lent H200 for nine tenths of the step.
+than the GPU ends them, the GPU waits, on the lent H200 for most of a step.
 """
 
 from __future__ import annotations
