@@ -52,6 +52,21 @@ def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"runs": int})
 
 
+def expected_means(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
+    """A row a method: its runs, mean over all slices, lowest and highest run, noise.
+
+    ``noise`` is `NOISE` deviations from run to run; of a method with one run those of
+    the others pooled, NaN where none has two.
+    """
+    means = rows.groupby(["method", *RUN], sort=False)[metric].mean().reset_index()
+    table = scatter(means.set_axis(["baseline", *RUN, "difference"], axis=1))
+    pooled = table.loc["all", "deviation"]
+    table = table.drop(index="all").rename_axis("method")
+    table.insert(1, "mean", rows.groupby("method")[metric].mean())
+    table["noise"] = NOISE * table.pop("deviation").fillna(pooled)
+    return table
+
+
 def gain_verdicts(
     claimed: Mapping[str, float],
     scatters: Mapping[str, pd.DataFrame],

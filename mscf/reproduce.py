@@ -1,0 +1,265 @@
+"""What the page "How to reproduce" says of commands, hours and numbers, from files.
+
+A profile of ``grid/`` says which runs there should be; the kept runs say what they took
+and gave; ``results/commands.csv`` and ``results/benchmarks`` say how fast machines are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from mscf.command_times import read_times
+from mscf.errors import InputError
+from mscf.evaluation.runs import read_record, read_run
+from mscf.evaluation.spread import expected_means
+from mscf.speed import read_benchmark
+
+RUN = ["split", "method", "fold", "seed"]
+# What is seen by it, and the numbers to expect.
+COMMANDS = {
+    "make book": ("this book, its notebooks run", "pages as published, times aside"),
+    "make test": ("style and the quick tests", "all pass"),
+    "make grid PROFILE=smoke": (
+        "that the pieces fit, all ten methods",
+        "ten rows in a summary.csv; their values mean nothing",
+    ),
+}
+PROFILES = {
+    "phantoms": "ten methods and variants on phantoms",
+    "shown": "the network of the pictures",
+    "excerpt-448": "four methods on real CT",
+    "lits": "the paper's table, the real thing",
+}
+GRID = "snakemake --configfile grid/{}.yaml --config results=mine"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A file of ``grid/``, and those of its runs that are kept.
+
+    ``wanted`` are split, method, fold and seed of the runs that there should be,
+    ``runs`` those that are there, as of `kept_runs`, ``rows`` all their slices as in
+    ``per_slice.csv``.
+    """
+
+    name: str
+    epochs: int
+    wanted: tuple[tuple[str, str, int, int], ...]
+    runs: pd.DataFrame
+    rows: pd.DataFrame
+
+
+def read_profile(root: Path, name: str) -> Profile:
+    """``grid/<name>.yaml`` and what is kept of it.
+
+    Raises:
+        InputError: the profile is missing or something else, or a run is damaged.
+    """
+    path = root / f"grid/{name}.yaml"
+    try:
+        words = yaml.safe_load(path.read_text(encoding="utf-8"))
+        blocks = [
+            product(b["splits"], b["methods"], b.get("folds", [0]), b["seeds"])
+            for b in words["runs"]
+        ]
+        place = root / words["results"] / f"{words['name']}-{words['size']}"
+        wanted = tuple(dict.fromkeys(run for block in blocks for run in block))
+        epochs = words["settings"]["epochs"]
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        raise InputError(
+            path, "must be a profile of the grid", repr(error), "profile"
+        ) from error
+    runs = kept_runs(place)
+    there = runs.loc[[run for run in wanted if run in runs.index]]
+    rows = [
+        read_run(
+            place / f"{split}/{method}/fold-{fold}/seed-{seed}", method, fold, seed
+        )
+        for split, method, fold, seed in there.index
+    ]
+    slices = pd.concat([table for table, _ in rows]) if rows else pd.DataFrame()
+    return Profile(name, epochs, wanted, there, slices)
+
+
+def kept_runs(place: Path) -> pd.DataFrame:
+    """A row for each run under ``results/<data>-<size>``, by split, method, fold, seed.
+
+    Columns: seconds, end (a time), device, cores, and slices: those that it trained on,
+    of all its epochs together.
+
+    Raises:
+        InputError: a ``run.json`` is damaged, or of a run that did not finish.
+    """
+    columns = ["seconds", "end", "device", "cores", "slices"]
+    runs, facts = [], []
+    for path in sorted(place.rglob("run.json")):
+        record = read_record(path)
+        split, method = path.relative_to(place).parts[:2]
+        runs.append((split, method, *(record["settings"][n] for n in ("fold", "seed"))))
+        facts.append((
+            record["seconds"], pd.Timestamp(record["updated"]),
+            record["machine"]["device"], record["machine"]["cores"],
+            record["slices"]["training"] * record["epochs_done"],
+        ))  # fmt: skip
+    index = pd.MultiIndex.from_tuples(runs, names=RUN) if runs else None
+    return pd.DataFrame(facts, index, columns)
+
+
+def shares(runs: pd.DataFrame) -> pd.Series:
+    """Seconds of the machine that each run had, if those side by side shared it evenly.
+
+    Their sum is the time by the clock in which any of them was going on.
+    """
+    start = runs["end"] - pd.to_timedelta(runs["seconds"], unit="s")
+    had = pd.Series(0.0, runs.index)
+    for low, high in pairwise(sorted({*start, *runs["end"]})):
+        going = (start <= low) & (runs["end"] >= high)
+        had[going] += (high - low).total_seconds() / max(going.sum(), 1)
+    return had
+
+
+# The tables of the page
+
+
+def overview(root: Path, profiles: Iterable[Profile]) -> pd.DataFrame:
+    """A row for everything that can be done again: command, machine, time, numbers.
+
+    The commands of ``results/commands.csv``, then the profiles, of "phantoms" first
+    one training alone.
+    """
+    rows = [*of_commands(root / "results/commands.csv")]
+    for profile in profiles:
+        if profile.name == "phantoms":
+            rows.append(one_training(profile))
+        rows.append(of_profile(profile))
+    columns = ["to see", "command", "machine", "time seen here", "numbers to expect"]
+    return pd.DataFrame(rows, columns=columns).set_index("to see")
+
+
+def of_commands(table: Path) -> Iterable[tuple[str, ...]]:
+    """The commands that were timed, and those that were not yet."""
+    times = read_times(table).set_index("command")
+    for command, (what, numbers) in COMMANDS.items():
+        where, took = "2 cores", "not timed"
+        if command in times.index:
+            row = times.loc[command]
+            where = machine_words(row["device"], row["cores"])
+            took = f"{duration(row['seconds'])}; {duration(row['cpu_seconds'])} of CPU"
+        yield what, command, where, took, numbers
+
+
+def one_training(profile: Profile, method: str = "mscf") -> tuple[str, ...]:
+    """Ours as a profile trains it, by patient: the range of its runs."""
+    runs = profile.runs.xs(("patient", method), level=("split", "method"))
+    of_method = profile.rows[
+        (profile.rows["method"] == method) & (profile.rows["split"] == "patient")
+    ]
+    dice = expected_means(of_method).loc[method]
+    return (
+        "one training of Ours on phantoms", "mscf train, see below",
+        machine_words(*runs[["device", "cores"]].iloc[0]),
+        f"{len(runs)} runs: {duration(runs['seconds'].min())} to "
+        f"{duration(runs['seconds'].max())}",
+        f"Dice {100 * dice['lowest']:.1f} to {100 * dice['highest']:.1f} %",
+    )  # fmt: skip
+
+
+def of_profile(profile: Profile) -> tuple[str, ...]:
+    """How many of a profile's runs are kept, what they took and what they gave."""
+    what, command = PROFILES[profile.name], GRID.format(profile.name)
+    runs, wanted = profile.runs, len(profile.wanted)
+    if runs.empty:
+        return what, command, "GPUs", f"none of {wanted} runs: not run", "not known"
+    machines = {machine_words(*pair) for pair in runs[["device", "cores"]].to_numpy()}
+    took = f"{len(runs)} of {wanted} runs: {duration(runs['seconds'].sum())}"
+    clock = shares(runs).sum()
+    if clock < 0.9 * runs["seconds"].sum():
+        took += f", side by side in {duration(clock)}"
+    means = 100 * profile.rows.groupby(["split", "method"])["dice"].mean()
+    numbers = " to ".join(dict.fromkeys(f"{m:.1f}" for m in (means.min(), means.max())))
+    return what, command, ", ".join(sorted(machines)), took, f"Dice {numbers} %"
+
+
+def expected(profile: Profile) -> pd.DataFrame:
+    """Dice in percent as text, a row a split and method, and how far a run may move.
+
+    A star: the method has one run, so the noise is that of the others.
+    """
+    of_split = profile.rows.groupby("split", sort=False)
+    tables = {split: expected_means(rows) for split, rows in of_split}
+    table = pd.concat(tables, names=["split"])
+    shown = (100 * table.drop(columns="runs")).map("{:.1f}".format)
+    alone = table["runs"] == 1
+    shown["noise"] = "± " + shown["noise"] + alone.map({True: "*", False: ""})
+    shown.loc[alone, ["lowest", "highest"]] = ""
+    shown.loc[table["noise"].isna(), "noise"] = "not known"
+    shown.insert(0, "runs", table["runs"])
+    return shown.rename(columns={"mean": "Dice", "noise": "another run"})
+
+
+def projections(root: Path, lits: Profile, slices: int) -> pd.DataFrame:
+    """LiTS with all epochs used, from speeds that were measured: a row a machine.
+
+    ``slices`` train in an epoch. Columns: what is trained, machine, slices a second,
+    hours, and what is assumed. A run of a variant counts as one of its method.
+    """
+    total = slices * lits.epochs
+    step = read_benchmark(root / "results/benchmarks/step.json")["figures"][0]
+    cpu = 1 / step["seconds"]["ours mscf"]["median"]  # one slice a step
+    epochs = read_epochs(root / "results/benchmarks/gpu_train_alone.csv")
+    gpu = epochs["slices_per_second"].iloc[1:].median()  # the first searches kernels
+    seen = kept_runs(root / "results/excerpt-448")
+    had = pd.concat([shares(seen).rename("seconds"), seen["slices"]], axis=1)
+    had = had.groupby("method").sum()
+    one_slice = had["seconds"] / had["slices"]  # seconds of a shared GPU
+    methods = [method.partition("+")[0] for _, method, _, _ in lits.wanted]
+    every = len(methods) / one_slice[methods].sum()
+    one, several = "Ours, one training", f"all {len(methods)} trainings"
+    rows = [
+        (one, "2 cores", cpu, total, "as a step alone, in float32"),
+        (one, "one GPU", gpu, total, "as in three epochs of a run alone"),
+        (one, "four GPUs, at worst", gpu, total, "its processor is the limit: no gain"),
+        (one, "four GPUs, at best", 4 * gpu, total, "four times as fast"),
+        (several, "one GPU, ten at a time", every, total * len(methods),
+         "each method as on the excerpt"),
+        (several, "four GPUs, ten on each", 4 * every, total * len(methods),
+         "four times as fast: no training waits for another"),
+    ]  # fmt: skip
+    columns = ["trained", "machine", "slices a second", "hours", "assumed"]
+    table = pd.DataFrame(rows, columns=columns).set_index("trained")
+    table["hours"] /= table["slices a second"] * 3600
+    digits = {"slices a second": "{:,.0f}".format, "hours": "{:,.1f}".format}
+    return table.assign(
+        **{name: table[name].map(form) for name, form in digits.items()}
+    )
+
+
+def read_epochs(path: Path) -> pd.DataFrame:
+    """A ``timing.csv``: epoch, seconds, slices_per_second.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        return pd.read_csv(path)[["epoch", "seconds", "slices_per_second"]]
+    except (OSError, ValueError, LookupError) as error:
+        raise InputError(path, "must be epochs of a run", error, "timing") from error
+
+
+def machine_words(device: str, cores: int) -> str:
+    """``2 cores``, with a GPU its name before it."""
+    return f"{cores} cores" if device == "cpu" else f"{device}, {cores} cores"
+
+
+def duration(seconds: float) -> str:
+    """Rounded to what a reader plans with: ``40 s``, ``25 min``, ``5.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
