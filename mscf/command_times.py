@@ -18,7 +18,10 @@ from mscf.replacing import replacing
 from mscf.training.run_folder import commit, machine, now
 
 # cpu_seconds of all its processes: what sharing the machine does not stretch.
-COLUMNS = ["command", "seconds", "cpu_seconds", "device", "cores", "made", "commit"]
+KINDS = {
+    "command": str, "seconds": float, "cpu_seconds": float, "device": str, "cores": int,
+    "made": str, "commit": str,
+}  # fmt: skip
 
 
 def time_command(command: Sequence[str], table: Path, name: str = "") -> pd.DataFrame:
@@ -30,7 +33,7 @@ def time_command(command: Sequence[str], table: Path, name: str = "") -> pd.Data
         SettingsError: the command cannot be started, or ends badly; no row is kept.
         InputError: the table is something else.
     """
-    times = read_times(table) if table.exists() else pd.DataFrame(columns=COLUMNS)
+    times = read_times(table) if table.exists() else pd.DataFrame(columns=list(KINDS))
     name = name or shlex.join(command)
     before, start = children_seconds(), time.monotonic()
     try:
@@ -50,7 +53,7 @@ def time_command(command: Sequence[str], table: Path, name: str = "") -> pd.Data
         "commit": commit(),
     }
     others = times[times["command"] != name].to_dict("records")
-    times = pd.DataFrame([*others, row], columns=COLUMNS)
+    times = pd.DataFrame([*others, row], columns=list(KINDS))
     with replacing(table) as file:
         file.write(as_csv(times))
     return times
@@ -69,8 +72,8 @@ def read_times(table: Path) -> pd.DataFrame:
         InputError: it is something else.
     """
     try:
-        times = pd.read_csv(table)
-        return times[COLUMNS].astype({"seconds": float, "cpu_seconds": float})
+        times = pd.read_csv(table, dtype=KINDS)  # else "true" is no command
+        return times[list(KINDS)]
     except (OSError, ValueError, LookupError) as error:
         raise InputError(
             table, "must be times of commands", error, "command-times",

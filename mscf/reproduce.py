@@ -21,6 +21,7 @@ from mscf.evaluation.spread import expected_means
 from mscf.speed import read_benchmark
 
 RUN = ["split", "method", "fold", "seed"]
+FACTS = ["seconds", "end", "device", "cores", "slices"]
 # What is seen by it, and the numbers to expect.
 COMMANDS = {
     "make book": ("this book, its notebooks run", "pages as published, times aside"),
@@ -44,7 +45,7 @@ class Profile:
     """A file of ``grid/``, and those of its runs that are kept.
 
     ``wanted`` are split, method, fold and seed of the runs that there should be,
-    ``runs`` those that are there, as of `kept_runs`, ``rows`` all their slices as in
+    ``runs`` those that are there, as of `run_facts`, ``rows`` all their slices as in
     ``per_slice.csv``.
     """
 
@@ -75,7 +76,7 @@ def read_profile(root: Path, name: str) -> Profile:
         raise InputError(
             path, "must be a profile of the grid", repr(error), "profile"
         ) from error
-    runs = kept_runs(place)
+    runs = run_facts(place)
     there = runs.loc[[run for run in wanted if run in runs.index]]
     rows = [
         read_run(
@@ -87,7 +88,7 @@ def read_profile(root: Path, name: str) -> Profile:
     return Profile(name, epochs, wanted, there, slices)
 
 
-def kept_runs(place: Path) -> pd.DataFrame:
+def run_facts(place: Path) -> pd.DataFrame:
     """A row for each run under ``results/<data>-<size>``, by split, method, fold, seed.
 
     Columns: seconds, end (a time), device, cores, and slices: those that it trained on,
@@ -96,19 +97,23 @@ def kept_runs(place: Path) -> pd.DataFrame:
     Raises:
         InputError: a ``run.json`` is damaged, or of a run that did not finish.
     """
-    columns = ["seconds", "end", "device", "cores", "slices"]
-    runs, facts = [], []
-    for path in sorted(place.rglob("run.json")):
+    facts = {}
+    for path in sorted(place.glob("*/*/fold-*/seed-*/run.json")):
         record = read_record(path)
         split, method = path.relative_to(place).parts[:2]
-        runs.append((split, method, *(record["settings"][n] for n in ("fold", "seed"))))
-        facts.append((
-            record["seconds"], pd.Timestamp(record["updated"]),
-            record["machine"]["device"], record["machine"]["cores"],
-            record["slices"]["training"] * record["epochs_done"],
-        ))  # fmt: skip
-    index = pd.MultiIndex.from_tuples(runs, names=RUN) if runs else None
-    return pd.DataFrame(facts, index, columns)
+        settings, machine = record["settings"], record["machine"]
+        try:
+            facts[split, method, settings["fold"], settings["seed"]] = (
+                record["seconds"], pd.Timestamp(record["updated"]), machine["device"],
+                machine["cores"], record["slices"]["training"] * record["epochs_done"],
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                path, "must say when, where and on what it ran", repr(error),
+                "run-record",
+            ) from error  # fmt: skip
+    index = pd.MultiIndex.from_tuples(facts, names=RUN) if facts else None
+    return pd.DataFrame(facts.values(), index, FACTS)
 
 
 def shares(runs: pd.DataFrame) -> pd.Series:
@@ -214,7 +219,7 @@ def projections(root: Path, lits: Profile, slices: int) -> pd.DataFrame:
     cpu = 1 / step["seconds"]["ours mscf"]["median"]  # one slice a step
     epochs = read_epochs(root / "results/benchmarks/gpu_train_alone.csv")
     gpu = epochs["slices_per_second"].iloc[1:].median()  # the first searches kernels
-    seen = kept_runs(root / "results/excerpt-448")
+    seen = run_facts(root / "results/excerpt-448")
     had = pd.concat([shares(seen).rename("seconds"), seen["slices"]], axis=1)
     had = had.groupby("method").sum()
     one_slice = had["seconds"] / had["slices"]  # seconds of a shared GPU

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mscf.evaluation.spread import gain_verdicts, scatter, single_gains
+from mscf.evaluation.spread import (
+    expected_means,
+    gain_verdicts,
+    scatter,
+    single_gains,
+)
 
 
 def rows(**dice: dict[tuple[int, int], float]) -> pd.DataFrame:
@@ -72,3 +77,20 @@ def test_single_runs_alone_tell_no_noise() -> None:
     assert np.isnan(table.loc["all", "deviation"])
     said = gain_verdicts({"b": 3.0}, {"toys": table}, {})
     assert said == "- **b, +3.00**: no method here has two runs to tell the noise by."
+
+
+def test_what_another_run_may_give_is_two_deviations_its_own_or_the_pooled() -> None:
+    table = expected_means(ROWS)
+    own = 2 * np.std([0.5, 0.6, 0.7], ddof=1)
+    assert table.loc["ours", "noise"] == pytest.approx(own)
+    ours = table.loc["ours", ["runs", "mean", "lowest", "highest"]].tolist()
+    assert ours == pytest.approx([3, 0.6, 0.5, 0.7])
+    squares = 2 * np.var([0.5, 0.6, 0.7], ddof=1) + 2 * np.var([0.5, 0.4, 0.1], ddof=1)
+    assert table.loc["b", "noise"] == pytest.approx(2 * np.sqrt(squares / 4))
+
+
+def test_the_mean_of_a_method_is_over_slices_not_over_runs() -> None:
+    more = pd.concat([ROWS, ROWS[(ROWS["method"] == "a") & (ROWS["fold"] == 2)]])
+    assert expected_means(more).loc["a", "mean"] == pytest.approx(
+        (2 * 0.5 + 2 * 0.4 + 4 * 0.1) / 8
+    )

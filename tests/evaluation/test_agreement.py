@@ -1,0 +1,83 @@
+"""A run that was done again, beside the one that is kept."""
+
+import json
+
+import pytest
+from kept_runs import keep, measured
+
+from mscf.errors import InputError
+from mscf.evaluation.agreement import agreement
+
+DATA = "toys-24"
+
+
+def both(tmp_path, kept, again, **settings) -> dict:
+    """The one row of one run kept, and done again with these rows and settings."""
+    keep(tmp_path / "results" / DATA / "patient", "mscf", kept)
+    keep(tmp_path / "mine" / DATA / "patient", "mscf", again, **settings)
+    (row,) = compared(tmp_path)
+    return row
+
+
+def compared(tmp_path) -> list[dict]:
+    places = tmp_path / "results" / DATA, tmp_path / "mine" / DATA
+    return agreement(*places).to_dict("records")
+
+
+def test_a_run_with_the_same_masks_is_the_same_in_any_order_of_slices(tmp_path) -> None:
+    row = both(tmp_path, measured(), measured()[::-1])
+    assert (row["outcome"], row["slices"], row["equal"]) == ("the same", 40, 40)
+    assert (row["store"], row["recipe"]) == ("one", "same")
+    assert row["kept"] == pytest.approx(row["again"])
+
+
+def test_one_pixel_elsewhere_makes_other_masks(tmp_path) -> None:
+    moved = measured()
+    moved.loc[3, ["tp", "fn"]] += [-1, 1]
+    row = both(tmp_path, measured(), moved)
+    assert (row["outcome"], row["equal"]) == ("other masks", 39)
+
+
+def test_another_truth_or_another_slice_is_other_data(tmp_path) -> None:
+    truth, slices = measured(), measured()
+    truth.loc[3, "truth_px"] += 1
+    slices.loc[3, "slice"] = 99
+    for folder, again in ("truth", truth), ("slices", slices):
+        row = both(tmp_path / folder, measured(), again)
+        assert row["outcome"] == "other data"
+
+
+def test_settings_that_differ_are_named_and_those_without_effect_are_not(
+    tmp_path,
+) -> None:
+    row = both(tmp_path, measured(), measured(), epochs=3, workers=2)
+    assert row["recipe"] == "epochs"
+
+
+def test_another_store_is_told(tmp_path) -> None:
+    for folder, checksum in ("results", "a"), ("mine", "b"):
+        run = keep(tmp_path / folder / DATA / "patient", "mscf", measured())
+        record = json.loads((run / "run.json").read_text())
+        record["store"]["checksum"] = checksum
+        (run / "run.json").write_text(json.dumps(record))
+    (row,) = compared(tmp_path)
+    assert (row["store"], row["outcome"]) == ("another", "the same")
+
+
+def test_only_runs_that_both_hold_are_compared(tmp_path) -> None:
+    row = both(tmp_path, measured(), measured())
+    for folder, method, seed in (
+        ("results", "mscf", 1), ("mine", "mscf", 1), ("mine", "cenet", 0),
+        ("results", "mscf", 2),
+    ):  # fmt: skip
+        place = tmp_path / folder / DATA / "patient"
+        keep(place, method, measured(seed=seed), seed=seed)
+    assert row["seed"] == 0
+    found = [(row["method"], row["seed"]) for row in compared(tmp_path)]
+    assert found == [("mscf", 0), ("mscf", 1)]
+
+
+def test_no_common_run_is_an_error(tmp_path) -> None:
+    keep(tmp_path / "results" / DATA / "patient", "mscf", measured())
+    with pytest.raises(InputError, match=r"must hold a run that .* holds too"):
+        compared(tmp_path)

@@ -1,0 +1,207 @@
+"""What the page "How to reproduce" says, from small profiles, runs and measurements."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from mscf.command_times import KINDS, read_times, time_command
+from mscf.errors import InputError, SettingsError
+from mscf.reproduce import (
+    GRID,
+    PROFILES,
+    duration,
+    expected,
+    of_profile,
+    one_training,
+    overview,
+    projections,
+    read_profile,
+    run_facts,
+    shares,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+def profile(root: Path, name="shown", methods=("mscf", "cenet"), seeds=(0, 1)) -> None:
+    words = {
+        "name": "toys", "size": 192, "results": "results", "settings": {"epochs": 3},
+        "runs": [{"methods": list(methods), "splits": ["patient"], "seeds": [*seeds]},
+                 {"methods": ["mscf"], "splits": ["patient", "slice"], "seeds": [0]}],
+    }  # fmt: skip
+    (root / "grid").mkdir(exist_ok=True, parents=True)
+    (root / f"grid/{name}.yaml").write_text(yaml.safe_dump(words))
+
+
+def keep(root: Path, method="mscf", seed=0, place="toys-192", **changes) -> None:
+    """A run of 60 s that ends at noon, on 10 slices in 3 epochs; Dice 0.4 and 0.6."""
+    record = {
+        "settings": {"method": method, "fold": 0, "seed": seed},
+        "slices": {"training": 10, "test": 2}, "store": {"checksum": "x"},
+        "epochs_done": 3, "seconds": 60.0, "machine": {"device": "cpu", "cores": 2},
+        "updated": "2026-11-20T12:00:00+00:00", "status": "finished", **changes,
+    }  # fmt: skip
+    folder = root / f"results/{place}/patient/{method}/fold-0/seed-{seed}"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(record))
+    rows = pd.read_csv(
+        next(ROOT.glob("results/phantoms-192/patient/mscf/*/seed-0/per_slice.csv")),
+        nrows=2,
+    )
+    rows = rows.assign(method=method, seed=seed, dice=[0.4, 0.6 + 0.1 * seed])
+    rows.to_csv(folder / "per_slice.csv", index=False)
+
+
+def test_a_profile_names_each_run_once_and_finds_those_that_are_kept(tmp_path) -> None:
+    profile(tmp_path)
+    keep(tmp_path, "mscf", 1)
+    keep(tmp_path, "mscf+long")  # kept beside, of no profile
+    found = read_profile(tmp_path, "shown")
+    assert found.wanted == (
+        ("patient", "mscf", 0, 0), ("patient", "mscf", 0, 1),
+        ("patient", "cenet", 0, 0), ("patient", "cenet", 0, 1), ("slice", "mscf", 0, 0),
+    )  # fmt: skip
+    assert list(found.runs.index) == [("patient", "mscf", 0, 1)]
+    assert list(found.rows["dice"]) == [0.4, 0.7]
+    _, command, machine, took, numbers = of_profile(found)
+    assert command == GRID.format("shown")
+    assert (machine, took) == ("2 cores", "1 of 5 runs: 60 s")
+    assert numbers == "Dice 55.0 %"
+
+
+def test_a_profile_without_a_run_is_said_not_to_be_run(tmp_path) -> None:
+    profile(tmp_path)
+    row = of_profile(read_profile(tmp_path, "shown"))
+    assert row[2:] == ("GPUs", "none of 5 runs: not run", "not known")
+
+
+@pytest.mark.parametrize("text", ["name: [", "name: toys", "- a list"])
+def test_what_is_no_profile_is_named(tmp_path, text) -> None:
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid/shown.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"shown\.yaml: must be a profile"):
+        read_profile(tmp_path, "shown")
+
+
+def test_a_run_that_does_not_say_when_it_ended_is_named(tmp_path) -> None:
+    keep(tmp_path, updated=None, slices={"test": 2})
+    with pytest.raises(InputError, match=r"run\.json: must say when"):
+        run_facts(tmp_path / "results/toys-192")
+
+
+def test_runs_side_by_side_share_the_time_and_together_have_the_clocks(
+    tmp_path,
+) -> None:
+    """Two from 11:59 to 12:00, a third from 11:58:30 on, a fourth alone an hour on."""
+    for seed in (0, 1):
+        keep(tmp_path, seed=seed)
+    keep(tmp_path, seed=2, seconds=90.0)
+    keep(tmp_path, seed=3, updated="2026-11-20T13:00:00+00:00")
+    had = shares(run_facts(tmp_path / "results/toys-192"))
+    assert had.tolist() == pytest.approx([20, 20, 20 + 30, 60])
+    profile(tmp_path, seeds=(0, 1, 2, 3))
+    took = of_profile(read_profile(tmp_path, "shown"))[3]
+    assert took == "4 of 9 runs: 4 min, side by side in 2 min"
+
+
+def test_expected_numbers_have_the_noise_of_their_own_runs_or_a_star(tmp_path) -> None:
+    profile(tmp_path)
+    keep(tmp_path, "mscf", 0)
+    keep(tmp_path, "mscf", 1)
+    keep(tmp_path, "cenet", 0)
+    table = expected(read_profile(tmp_path, "shown")).loc["patient"]
+    # Means of 50 and 55: a deviation of 3.54.
+    assert table.loc["mscf"].tolist() == [2, "52.5", "50.0", "55.0", "± 7.1"]
+    assert table.loc["cenet"].tolist() == [1, "50.0", "", "", "± 7.1*"]
+
+
+def test_of_a_single_run_the_noise_is_not_known(tmp_path) -> None:
+    profile(tmp_path)
+    keep(tmp_path)
+    table = expected(read_profile(tmp_path, "shown"))
+    assert table["another run"].tolist() == ["not known"]
+
+
+def test_one_training_is_told_by_the_range_of_its_runs(tmp_path) -> None:
+    profile(tmp_path)
+    keep(tmp_path, seed=0)
+    keep(tmp_path, seed=1, seconds=1200.0)
+    row = one_training(read_profile(tmp_path, "shown"))
+    assert row[2:] == ("2 cores", "2 runs: 60 s to 20 min", "Dice 50.0 to 55.0 %")
+
+
+def test_a_projection_divides_slices_by_the_measured_speed(tmp_path) -> None:
+    """36 slices in 3 epochs: 108. Alone 0.03 a second, and ours 30 slices in 60 s."""
+    profile(tmp_path, "lits")
+    folder = tmp_path / "results/benchmarks"
+    folder.mkdir(parents=True)
+    step = {"what": "", "seconds": {"ours mscf": {"median": 2.0}}}
+    record = {"figures": [step], "machine": {"cpu": "x"}}
+    (folder / "step.json").write_text(json.dumps(record))
+    epochs = {"epoch": [0, 1, 2], "seconds": 1, "slices_per_second": [9, 0.02, 0.04]}
+    pd.DataFrame(epochs).to_csv(folder / "gpu_train_alone.csv", index=False)
+    keep(tmp_path, "mscf", place="excerpt-448")
+    keep(tmp_path, "cenet", place="excerpt-448", seconds=30.0,
+         updated="2026-11-20T13:00:00+00:00")  # fmt: skip
+    table = projections(tmp_path, read_profile(tmp_path, "lits"), 36)
+    hours = table["hours"].astype(float).tolist()
+    # Five runs, three of ours at 2 s a slice and two of CE-Net's at 1 s: 8 times 108 s.
+    wanted = [108 * 2, 108 / 0.03, 108 / 0.03, 108 / 0.12, 108 * 8, 108 * 2]
+    assert hours == pytest.approx([seconds / 3600 for seconds in wanted], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(99, "99 s"), (100, "2 min"), (5940, "99 min"), (6120, "1.7 h")],
+)
+def test_a_duration_has_the_unit_that_one_plans_with(seconds, text) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_command_is_kept_with_its_time_and_again_replaces_it(tmp_path) -> None:
+    table = tmp_path / "commands.csv"
+    sleep = ["python", "-c", "import time; time.sleep(0.3)"]
+    time_command(["true"], table)
+    time_command(sleep, table, "a nap")
+    times = time_command(["true"], table)
+    assert list(times["command"]) == ["a nap", "true"]
+    assert times["seconds"].iloc[0] >= 0.3
+    assert times["cpu_seconds"].iloc[0] < times["seconds"].iloc[0]
+    pd.testing.assert_frame_equal(read_times(table), times, check_dtype=False)
+
+
+@pytest.mark.parametrize("command", ["false", "no-such-command"])
+def test_a_command_that_fails_leaves_no_time(tmp_path, command) -> None:
+    table = tmp_path / "commands.csv"
+    with pytest.raises(SettingsError, match=f"{command}: must end well to be timed"):
+        time_command([command], table)
+    assert not table.exists()
+
+
+def test_a_table_of_something_else_is_refused_before_the_command_runs(tmp_path) -> None:
+    table, ran = tmp_path / "commands.csv", tmp_path / "ran"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="must be times of commands"):
+        time_command(["touch", str(ran)], table)
+    assert not ran.exists()
+
+
+def test_a_command_that_was_not_timed_is_said_not_to_be(tmp_path) -> None:
+    (tmp_path / "results").mkdir()
+    row = dict.fromkeys(KINDS, "") | {"command": "make test", "device": "cpu"}
+    row |= {"seconds": 400.0, "cpu_seconds": 300.0, "cores": 2}
+    pd.DataFrame([row]).to_csv(tmp_path / "results/commands.csv", index=False)
+    took = overview(tmp_path, []).set_index("command")["time seen here"]
+    assert took["make test"] == "7 min; 5 min of CPU"
+    assert took["make book"] == "not timed"
+
+
+def test_every_profile_that_the_page_names_is_there() -> None:
+    assert {f"{name}.yaml" for name in PROFILES} <= {
+        path.name for path in (ROOT / "grid").iterdir()
+    }
+    assert len(read_profile(ROOT, "shown").runs) == 1
+    assert len(read_profile(ROOT, "lits").wanted) > 60
