@@ -34,8 +34,8 @@ bench: .venv/.dev ## race ours against plain forms: results/benchmarks, half an 
 	@$(RUN) benchmarks
 
 PROFILE ?= smoke
-grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms
-	@$(RUN) snakemake --configfile grid/$(PROFILE).yaml
+grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms RESULTS=runs/mine
+	@$(RUN) snakemake --configfile grid/$(PROFILE).yaml $(if $(RESULTS),--config results=$(RESULTS))
 
 format: .venv/.dev ## mend style, strip outputs from notebooks
 	@$(RUN) ruff check --fix . ; $(RUN) ruff format .

@@ -37,7 +37,8 @@ PROFILES = {
     "excerpt-448": "four methods on real CT",
     "lits": "the paper's table, the real thing",
 }
-GRID = "snakemake --configfile grid/{}.yaml --config results=mine"
+SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
+GRID = "make grid PROFILE={} RESULTS=runs/mine"
 
 
 @dataclass(frozen=True)
@@ -143,20 +144,24 @@ def overview(root: Path, profiles: Iterable[Profile]) -> pd.DataFrame:
         if profile.name == "phantoms":
             rows.append(one_training(profile))
         rows.append(of_profile(profile))
-    columns = ["to see", "command", "machine", "time seen here", "numbers to expect"]
-    return pd.DataFrame(rows, columns=columns).set_index("to see")
+        if profile.name == "lits" and profile.runs.empty:
+            rows[-1] = (*rows[-1][:-1], papers_dice(root / "results/paper/table1.csv"))
+    columns = ["to see", "command", "seen here", "numbers to expect"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def of_commands(table: Path) -> Iterable[tuple[str, ...]]:
     """The commands that were timed, and those that were not yet."""
     times = read_times(table).set_index("command")
     for command, (what, numbers) in COMMANDS.items():
-        where, took = "2 cores", "not timed"
+        took = "not timed"
         if command in times.index:
             row = times.loc[command]
-            where = machine_words(row["device"], row["cores"])
-            took = f"{duration(row['seconds'])}; {duration(row['cpu_seconds'])} of CPU"
-        yield what, command, where, took, numbers
+            took = (
+                f"{duration(row['seconds'])}, {duration(row['cpu_seconds'])} of CPU, "
+                + machine_words(row["device"], row["cores"])
+            )
+        yield what, command, took, numbers
 
 
 def one_training(profile: Profile, method: str = "mscf") -> tuple[str, ...]:
@@ -167,11 +172,10 @@ def one_training(profile: Profile, method: str = "mscf") -> tuple[str, ...]:
     ]
     dice = expected_means(of_method).loc[method]
     return (
-        "one training of Ours on phantoms", "mscf train, see below",
-        machine_words(*runs[["device", "cores"]].iloc[0]),
-        f"{len(runs)} runs: {duration(runs['seconds'].min())} to "
-        f"{duration(runs['seconds'].max())}",
-        f"Dice {100 * dice['lowest']:.1f} to {100 * dice['highest']:.1f} %",
+        "one training of Ours on phantoms", "mscf train, as below",
+        f"{duration(runs['seconds'].min())} to {duration(runs['seconds'].max())}, "
+        + machine_words(*runs[["device", "cores"]].iloc[0]),
+        f"Dice {100 * dice['lowest']:.1f} to {100 * dice['highest']:.1f}{SPACE}%",
     )  # fmt: skip
 
 
@@ -180,15 +184,22 @@ def of_profile(profile: Profile) -> tuple[str, ...]:
     what, command = PROFILES[profile.name], GRID.format(profile.name)
     runs, wanted = profile.runs, len(profile.wanted)
     if runs.empty:
-        return what, command, "GPUs", f"none of {wanted} runs: not run", "not known"
+        return what, command, f"not run: {wanted} trainings", "not known"
     machines = {machine_words(*pair) for pair in runs[["device", "cores"]].to_numpy()}
-    took = f"{len(runs)} of {wanted} runs: {duration(runs['seconds'].sum())}"
+    took = f"{len(runs)} of {wanted} trainings: {duration(runs['seconds'].sum())}"
     clock = shares(runs).sum()
     if clock < 0.9 * runs["seconds"].sum():
-        took += f", side by side in {duration(clock)}"
+        took += f", side by side {duration(clock)}"
     means = 100 * profile.rows.groupby(["split", "method"])["dice"].mean()
     numbers = " to ".join(dict.fromkeys(f"{m:.1f}" for m in (means.min(), means.max())))
-    return what, command, ", ".join(sorted(machines)), took, f"Dice {numbers} %"
+    took += f", {' and '.join(sorted(machines))}"
+    return what, command, took, f"Dice {numbers}{SPACE}%"
+
+
+def papers_dice(table: Path) -> str:
+    """The range of the ten methods as the paper prints them."""
+    dice = pd.read_csv(table)["dice"]
+    return f"the paper's: Dice {dice.min():.1f} to {dice.max():.1f}{SPACE}%"
 
 
 def expected(profile: Profile) -> pd.DataFrame:
@@ -237,12 +248,18 @@ def projections(root: Path, lits: Profile, slices: int) -> pd.DataFrame:
          "four times as fast: no training waits for another"),
     ]  # fmt: skip
     columns = ["trained", "machine", "slices a second", "hours", "assumed"]
-    table = pd.DataFrame(rows, columns=columns).set_index("trained")
+    table = pd.DataFrame(rows, columns=columns)
     table["hours"] /= table["slices a second"] * 3600
     digits = {"slices a second": "{:,.0f}".format, "hours": "{:,.1f}".format}
     return table.assign(
         **{name: table[name].map(form) for name, form in digits.items()}
     )
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """A table of words as HTML, no cell cut off."""
+    with pd.option_context("display.max_colwidth", None):
+        return table.to_html(index=False, classes="words", border=0)
 
 
 def read_epochs(path: Path) -> pd.DataFrame:
@@ -259,12 +276,15 @@ def read_epochs(path: Path) -> pd.DataFrame:
 
 def machine_words(device: str, cores: int) -> str:
     """``2 cores``, with a GPU its name before it."""
-    return f"{cores} cores" if device == "cpu" else f"{device}, {cores} cores"
+    words = f"{cores}{SPACE}cores"
+    return words if device == "cpu" else f"{device}, {words}"
 
 
 def duration(seconds: float) -> str:
     """Rounded to what a reader plans with: ``40 s``, ``25 min``, ``5.5 h``."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f}{SPACE}s"
     minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+    if minutes < 100:
+        return f"{minutes:.0f}{SPACE}min"
+    return f"{minutes / 60:.1f}{SPACE}h"

@@ -14,6 +14,7 @@ from mscf.reproduce import (
     PROFILES,
     duration,
     expected,
+    in_words,
     of_profile,
     one_training,
     overview,
@@ -24,6 +25,11 @@ from mscf.reproduce import (
 )
 
 ROOT = Path(__file__).parents[1]
+
+
+def spaced(text: str) -> str:
+    """With spaces where a line does not break, ``~`` as in TeX."""
+    return text.replace("~", "\N{NO-BREAK SPACE}")
 
 
 def profile(root: Path, name="shown", methods=("mscf", "cenet"), seeds=(0, 1)) -> None:
@@ -66,16 +72,16 @@ def test_a_profile_names_each_run_once_and_finds_those_that_are_kept(tmp_path) -
     )  # fmt: skip
     assert list(found.runs.index) == [("patient", "mscf", 0, 1)]
     assert list(found.rows["dice"]) == [0.4, 0.7]
-    _, command, machine, took, numbers = of_profile(found)
+    _, command, took, numbers = of_profile(found)
     assert command == GRID.format("shown")
-    assert (machine, took) == ("2 cores", "1 of 5 runs: 60 s")
-    assert numbers == "Dice 55.0 %"
+    assert took == spaced("1 of 5 trainings: 60~s, 2~cores")
+    assert numbers == spaced("Dice 55.0~%")
 
 
 def test_a_profile_without_a_run_is_said_not_to_be_run(tmp_path) -> None:
     profile(tmp_path)
     row = of_profile(read_profile(tmp_path, "shown"))
-    assert row[2:] == ("GPUs", "none of 5 runs: not run", "not known")
+    assert row[2:] == ("not run: 5 trainings", "not known")
 
 
 @pytest.mark.parametrize("text", ["name: [", "name: toys", "- a list"])
@@ -103,8 +109,8 @@ def test_runs_side_by_side_share_the_time_and_together_have_the_clocks(
     had = shares(run_facts(tmp_path / "results/toys-192"))
     assert had.tolist() == pytest.approx([20, 20, 20 + 30, 60])
     profile(tmp_path, seeds=(0, 1, 2, 3))
-    took = of_profile(read_profile(tmp_path, "shown"))[3]
-    assert took == "4 of 9 runs: 4 min, side by side in 2 min"
+    took = of_profile(read_profile(tmp_path, "shown"))[2]
+    assert took == spaced("4 of 9 trainings: 4~min, side by side 2~min, 2~cores")
 
 
 def test_expected_numbers_have_the_noise_of_their_own_runs_or_a_star(tmp_path) -> None:
@@ -130,7 +136,7 @@ def test_one_training_is_told_by_the_range_of_its_runs(tmp_path) -> None:
     keep(tmp_path, seed=0)
     keep(tmp_path, seed=1, seconds=1200.0)
     row = one_training(read_profile(tmp_path, "shown"))
-    assert row[2:] == ("2 cores", "2 runs: 60 s to 20 min", "Dice 50.0 to 55.0 %")
+    assert row[2:] == (spaced("60~s to 20~min, 2~cores"), spaced("Dice 50.0 to 55.0~%"))
 
 
 def test_a_projection_divides_slices_by_the_measured_speed(tmp_path) -> None:
@@ -153,12 +159,17 @@ def test_a_projection_divides_slices_by_the_measured_speed(tmp_path) -> None:
     assert hours == pytest.approx([seconds / 3600 for seconds in wanted], abs=0.05)
 
 
+def test_a_table_of_words_is_not_cut_off() -> None:
+    long = "a command" * 20
+    assert long in in_words(pd.DataFrame({"command": [long]}))
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(99, "99 s"), (100, "2 min"), (5940, "99 min"), (6120, "1.7 h")],
+    [(99, "99~s"), (100, "2~min"), (5940, "99~min"), (6120, "1.7~h")],
 )
 def test_a_duration_has_the_unit_that_one_plans_with(seconds, text) -> None:
-    assert duration(seconds) == text
+    assert duration(seconds) == spaced(text)
 
 
 def test_a_command_is_kept_with_its_time_and_again_replaces_it(tmp_path) -> None:
@@ -194,9 +205,15 @@ def test_a_command_that_was_not_timed_is_said_not_to_be(tmp_path) -> None:
     row = dict.fromkeys(KINDS, "") | {"command": "make test", "device": "cpu"}
     row |= {"seconds": 400.0, "cpu_seconds": 300.0, "cores": 2}
     pd.DataFrame([row]).to_csv(tmp_path / "results/commands.csv", index=False)
-    took = overview(tmp_path, []).set_index("command")["time seen here"]
-    assert took["make test"] == "7 min; 5 min of CPU"
+    took = overview(tmp_path, []).set_index("command")["seen here"]
+    assert took["make test"] == spaced("7~min, 5~min of CPU, 2~cores")
     assert took["make book"] == "not timed"
+
+
+def test_of_lits_the_paper_s_numbers_are_expected() -> None:
+    row = overview(ROOT, [read_profile(ROOT, "lits")]).iloc[-1]
+    assert row["seen here"] == "not run: 75 trainings"
+    assert row["numbers to expect"] == spaced("the paper's: Dice 73.6 to 82.2~%")
 
 
 def test_every_profile_that_the_page_names_is_there() -> None:

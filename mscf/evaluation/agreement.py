@@ -17,9 +17,10 @@ SAME, OTHER_MASKS, OTHER_DATA = "the same", "other masks", "other data"
 def agreement(kept: Path, again: Path) -> pd.DataFrame:
     """A row for each run that both folders, ``<results>/<data>-<size>``, hold.
 
-    Columns: split, method, fold, seed; store, whether it is of one checksum; recipe,
-    the settings that differ; slices of the first, equal of these (the same counts of
-    true and false pixels in both); kept and again, the mean Dice; and as outcome
+    Columns: split, method, fold, seed, outcome; slices of the first, and equal of these
+    (the same counts of true and false pixels in both); kept and again, the mean Dice of
+    both; store, whether it is one by its checksum; recipe, the settings that differ.
+    Outcomes:
 
     - ``the same``: every slice is equal;
     - ``other masks``: the slices and their truth are equal, some predictions are not;
@@ -56,13 +57,13 @@ def compared(
     n_equal = int(equal.sum())
     masks = SAME if n_equal == len(kept) else OTHER_MASKS
     return {
-        "store": "one" if store(record) == store(other) else "another",
-        "recipe": ", ".join(differing(record, other)) or "same",
+        "outcome": masks if same_truth else OTHER_DATA,
         "slices": len(kept),
         "equal": n_equal,
         "kept": kept["dice"].mean(),
         "again": again["dice"].mean(),
-        "outcome": masks if same_truth else OTHER_DATA,
+        "store": same_store(record, other),
+        "recipe": ", ".join(differing(record, other)) or "same",
     }
 
 
@@ -75,9 +76,12 @@ def same_cells(one: pd.DataFrame, two: pd.DataFrame, columns: list[str]) -> bool
     return first.equals(second)
 
 
-def store(record: Mapping | None) -> str:
-    """The checksum of the store that a run was trained on; of no run none."""
-    return record["store"]["checksum"] if record else ""
+def same_store(record: Mapping | None, other: Mapping | None) -> str:
+    """``one`` or ``another``, by checksum; empty where a run has no record of it."""
+    if record is None or other is None:
+        return ""
+    stores = [of["store"]["checksum"] for of in (record, other)]
+    return "one" if stores[0] == stores[1] else "another"
 
 
 def differing(record: Mapping | None, other: Mapping | None) -> list[str]:

@@ -9,6 +9,7 @@ from mscf.errors import InputError
 from mscf.evaluation.agreement import agreement
 
 DATA = "toys-24"
+SMALL = {"patients": 2, "slices": 3}
 
 
 def both(tmp_path, kept, again, **settings) -> dict:
@@ -25,38 +26,38 @@ def compared(tmp_path) -> list[dict]:
 
 
 def test_a_run_with_the_same_masks_is_the_same_in_any_order_of_slices(tmp_path) -> None:
-    row = both(tmp_path, measured(), measured()[::-1])
-    assert (row["outcome"], row["slices"], row["equal"]) == ("the same", 40, 40)
+    row = both(tmp_path, measured(**SMALL), measured(**SMALL)[::-1])
+    assert (row["outcome"], row["slices"], row["equal"]) == ("the same", 6, 6)
     assert (row["store"], row["recipe"]) == ("one", "same")
     assert row["kept"] == pytest.approx(row["again"])
 
 
 def test_one_pixel_elsewhere_makes_other_masks(tmp_path) -> None:
-    moved = measured()
+    moved = measured(**SMALL)
     moved.loc[3, ["tp", "fn"]] += [-1, 1]
-    row = both(tmp_path, measured(), moved)
-    assert (row["outcome"], row["equal"]) == ("other masks", 39)
+    row = both(tmp_path, measured(**SMALL), moved)
+    assert (row["outcome"], row["equal"]) == ("other masks", 5)
 
 
 def test_another_truth_or_another_slice_is_other_data(tmp_path) -> None:
-    truth, slices = measured(), measured()
+    truth, slices = measured(**SMALL), measured(**SMALL)
     truth.loc[3, "truth_px"] += 1
     slices.loc[3, "slice"] = 99
     for folder, again in ("truth", truth), ("slices", slices):
-        row = both(tmp_path / folder, measured(), again)
+        row = both(tmp_path / folder, measured(**SMALL), again)
         assert row["outcome"] == "other data"
 
 
 def test_settings_that_differ_are_named_and_those_without_effect_are_not(
     tmp_path,
 ) -> None:
-    row = both(tmp_path, measured(), measured(), epochs=3, workers=2)
+    row = both(tmp_path, measured(**SMALL), measured(**SMALL), epochs=3, workers=2)
     assert row["recipe"] == "epochs"
 
 
 def test_another_store_is_told(tmp_path) -> None:
     for folder, checksum in ("results", "a"), ("mine", "b"):
-        run = keep(tmp_path / folder / DATA / "patient", "mscf", measured())
+        run = keep(tmp_path / folder / DATA / "patient", "mscf", measured(**SMALL))
         record = json.loads((run / "run.json").read_text())
         record["store"]["checksum"] = checksum
         (run / "run.json").write_text(json.dumps(record))
@@ -65,19 +66,27 @@ def test_another_store_is_told(tmp_path) -> None:
 
 
 def test_only_runs_that_both_hold_are_compared(tmp_path) -> None:
-    row = both(tmp_path, measured(), measured())
+    row = both(tmp_path, measured(**SMALL), measured(**SMALL))
     for folder, method, seed in (
         ("results", "mscf", 1), ("mine", "mscf", 1), ("mine", "cenet", 0),
         ("results", "mscf", 2),
     ):  # fmt: skip
         place = tmp_path / folder / DATA / "patient"
-        keep(place, method, measured(seed=seed), seed=seed)
+        keep(place, method, measured(seed=seed, **SMALL), seed=seed)
     assert row["seed"] == 0
     found = [(row["method"], row["seed"]) for row in compared(tmp_path)]
     assert found == [("mscf", 0), ("mscf", 1)]
 
 
+def test_what_is_not_trained_has_no_store_and_no_recipe(tmp_path) -> None:
+    for folder in "results", "mine":
+        place = tmp_path / folder / DATA / "patient"
+        keep(place, "hu_threshold", measured(**SMALL), trained=False)
+    (row,) = compared(tmp_path)
+    assert (row["outcome"], row["store"], row["recipe"]) == ("the same", "", "same")
+
+
 def test_no_common_run_is_an_error(tmp_path) -> None:
-    keep(tmp_path / "results" / DATA / "patient", "mscf", measured())
+    keep(tmp_path / "results" / DATA / "patient", "mscf", measured(**SMALL))
     with pytest.raises(InputError, match=r"must hold a run that .* holds too"):
         compared(tmp_path)
