@@ -33,7 +33,7 @@ def time_command(command: Sequence[str], table: Path, name: str = "") -> pd.Data
         SettingsError: the command cannot be started, or ends badly; no row is kept.
         InputError: the table is something else.
     """
-    times = read_times(table) if table.exists() else pd.DataFrame(columns=list(KINDS))
+    read_times(table)  # refused before the command runs, not after
     name = name or shlex.join(command)
     before, start = children_seconds(), time.monotonic()
     try:
@@ -52,6 +52,7 @@ def time_command(command: Sequence[str], table: Path, name: str = "") -> pd.Data
         "made": now()[:10],
         "commit": commit(),
     }
+    times = read_times(table)
     others = times[times["command"] != name].to_dict("records")
     times = pd.DataFrame([*others, row], columns=list(KINDS))
     with replacing(table) as file:
@@ -66,11 +67,13 @@ def children_seconds() -> float:
 
 
 def read_times(table: Path) -> pd.DataFrame:
-    """The rows that `time_command` kept.
+    """The rows that `time_command` kept; none where there is no file.
 
     Raises:
         InputError: it is something else.
     """
+    if not table.exists():
+        return pd.DataFrame(columns=list(KINDS))
     try:
         times = pd.read_csv(table, dtype=KINDS)  # else "true" is no command
         return times[list(KINDS)]
