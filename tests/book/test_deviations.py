@@ -72,6 +72,15 @@ def test_no_reading_is_further_from_ours_than_one_training_scatters() -> None:
     assert readings["difference"].abs().max() < noise
 
 
+def test_no_reading_moves_dice_as_far_as_more_epochs() -> None:
+    kept = RESULTS / "phantoms-192/patient/{}/fold-0/seed-0/summary.json"
+    long, ours = (
+        json.loads(Path(str(kept).format(key)).read_text(encoding="utf-8"))[0]["dice"]
+        for key in ("mscf+long", "mscf")
+    )
+    assert gains(READINGS)["difference"].abs().max() < long - ours
+
+
 def histories() -> list[pd.DataFrame]:
     """Of every kept training, epoch by epoch."""
     tables = [pd.read_csv(file) for file in RESULTS.rglob("history.csv")]
