@@ -22,16 +22,18 @@ def main(
         "results/log-odds-start"
     ),
     method: Annotated[str, Option(help="a key of METHODS")] = "mscf",
-    epochs: Annotated[int, Option(help="of each")] = 6,
+    epochs: Annotated[int, Option(help="of each")] = 7,
     batch_size: Annotated[int, Option(help="slices a step")] = 2,
     verbose: Verbose = False,
 ) -> None:
     """Train twice, evaluate after every epoch; killed and started again it goes on."""
     import pandas as pd
 
+    from mscf.data.store import open_store
     from mscf.replacing import replacing
     from mscf.training.loop import train
     from mscf.training.settings import TrainSettings
+    from mscf.training.start import split_slices
 
     with one_line_errors(verbose):
         rows, records = [], {}
@@ -40,12 +42,13 @@ def main(
                 data=store, out=runs / start, method=method, batch_size=batch_size,
                 log_odds_bias=log_odds, pretrained=False, resume=True,
             )  # fmt: skip
+            training, _ = split_slices(settings, open_store(store))
+            steps = -(-len(training) // batch_size)  # the last may have fewer slices
             for done in range(1, epochs + 1):
                 run = train(replace(settings, epochs=done))
-                slices = -(-run.record["slices"]["training"] // batch_size)
                 found = run.rows
                 rows.append([
-                    start, done, done * slices, run.history["loss"].iloc[done - 1],
+                    start, done, done * steps, run.history["loss"].iloc[done - 1],
                     found["dice"].mean(), found["predicted_px"].sum(),
                     found["truth_px"].sum(), (found["outcome"] == "missed").sum(),
                 ])  # fmt: skip
