@@ -44,7 +44,7 @@ RULES = {
     "the HU window, a setting of every run": r"[-−]40(,| to| and) 160\b( HU)?",
     "part of a name": r"\b(Python|RECIST|BY-SA|Section) \d\.\d+\b|SHA-256|AVX-512",
     "a year": r"\b(19|20)\d\d\b",
-    "said before it was measured": r"[Pp]redicted:? ([^.]|\.\d)*",
+    "said before it was measured": r"Predicted: ([^.]|\.\d)*|predicted \d+",
 }  # fmt: skip
 
 
