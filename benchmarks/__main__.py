@@ -17,7 +17,7 @@ from benchmarks.racing import RESULTS, write
 
 TOPICS = (
     "imports", "attention", "step", "sizes", "inference", "parts", "prepare", "loader",
-    "metrics", "nan_watch",
+    "metrics", "nan_watch", "predict",
 )  # fmt: skip
 GPU_TOPICS = ("gpu_step", "gpu_attention", "gpu_training")
 ALL = TOPICS + GPU_TOPICS

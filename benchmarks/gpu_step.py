@@ -26,10 +26,12 @@ STEPS = (
 )  # fmt: skip
 
 
-def steps(rounds: int, size: int, names: tuple[str, ...]) -> list[dict]:
+def steps(rounds: int, size: int, batch: int, names: tuple[str, ...]) -> list[dict]:
     """Whole training steps, their memory, share of the matrix rate, hours."""
-    memory = {name: step_memory(name, size) for name in names if "graphed" not in name}
-    made = {name: partial(step, name, size, BATCH) for name in names}
+    memory = {
+        name: step_memory(name, size, batch) for name in names if "graphed" not in name
+    }
+    made = {name: partial(step, name, size, batch) for name in names}
     _, refused = those_that_run(made)  # a graph of the kernels may not be had
     names = tuple(name for name in names if name not in refused)
     forms: dict[str, Callable] = {name: made[name]() for name in names}
@@ -37,7 +39,7 @@ def steps(rounds: int, size: int, names: tuple[str, ...]) -> list[dict]:
     a = torch.randn(n, n, device=DEVICE, dtype=torch.bfloat16)
     forms["bf16 product"] = partial(torch.mm, a, a)
     times = race(forms, rounds, warm=3)
-    what = f"training step, {size}, {BATCH} slices"
+    what = f"training step, {size}, {batch} slices"
     ours = [name for name in names if name.endswith("mscf") and name != "plain mscf"]
     trained = "searched mscf" if "searched mscf" in ours else ours[-1]  # `mscf train`
     found = [
@@ -54,7 +56,7 @@ def steps(rounds: int, size: int, names: tuple[str, ...]) -> list[dict]:
         at_most=True, mib=memory, refused=refused,
     )  # fmt: skip
     found.append(line)
-    work = 3 * BATCH * multiply_accumulates(mscf.build("mscf"), size, size)
+    work = 3 * batch * multiply_accumulates(mscf.build("mscf"), size, size)
     product = spread(2 * n**3 / t / 1e12 for t in times["bf16 product"])
     found.append(
         measured(f"product of {n} x {n} in bf16", product["median"], "TFLOP/s")
@@ -65,7 +67,7 @@ def steps(rounds: int, size: int, names: tuple[str, ...]) -> list[dict]:
         said = f"{name}, {what}"
         pairs = zip(times[name], times["bf16 product"], strict=True)
         part = spread((work / t) / (n**3 / product) for t, product in pairs)
-        rate = spread(BATCH / t for t in times[name])
+        rate = spread(batch / t for t in times[name])
         hours = SLICES / rate["median"] / 3600
         found += [
             measured(f"{said}: share of the bf16 rate", part["median"], "", share=part),
@@ -78,24 +80,24 @@ def steps(rounds: int, size: int, names: tuple[str, ...]) -> list[dict]:
     return found
 
 
-def step_memory(name: str, size: int) -> float:
+def step_memory(name: str, size: int, batch: int) -> float:
     """MiB that three steps of one form take on the GPU, weights and all."""
     if DEVICE.type != "cuda":
         return 0.0
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    once = step(name, size, BATCH)
+    once = step(name, size, batch)
     for _ in range(3):
         once()
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def inference(rounds: int, size: int) -> list[dict]:
-    """Logits of eight slices."""
+def inference(rounds: int, size: int, batch: int) -> list[dict]:
+    """Logits of a batch of slices."""
     names = "plain mscf", "bf16 mscf", "plain cenet", "bf16 cenet"
-    times = race({name: logits(name, size, BATCH) for name in names}, rounds, warm=3)
-    what = f"inference, {size}, {BATCH} slices"
+    times = race({name: logits(name, size, batch) for name in names}, rounds, warm=3)
+    what = f"inference, {size}, {batch} slices"
     return [
         figure(f"MSCF {what}", times, names[:2]),
         figure(f"CE-Net {what}", times, names[2:]),
@@ -104,6 +106,7 @@ def inference(rounds: int, size: int) -> list[dict]:
 
 def figures(quick: bool) -> list[dict]:
     """Training, then inference."""
-    size, rounds = (192, 1) if quick else (SIZE, 9)
+    size, batch, rounds = (192, 1, 1) if quick else (SIZE, BATCH, 9)
     few = "plain mscf", "bf16 mscf", "plain cenet", "searched cenet"
-    return steps(rounds, size, few if quick else STEPS) + inference(rounds, size)
+    found = steps(rounds, size, batch, few if quick else STEPS)
+    return found + inference(rounds, size, batch)

@@ -38,15 +38,15 @@ def compiled(size: int) -> list[dict]:
     ]
 
 
-def loading(size: int, batches: int) -> list[dict]:
+def loading(size: int, batch: int, batches: int) -> list[dict]:
     """Slices a second of the loader with a worker a core, as training reads them."""
     workers = min(16, cores())
     with tempfile.TemporaryDirectory() as folder:
         cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
         store = prepare(cases, Path(folder, "store"), size=size)
         rows = list(range(len(store.index))) * (1 + batches // 4)
-        slices = SliceDataset(store, rows[: batches * BATCH], augment=True)
-        loader = make_loader(slices, BATCH, shuffle=True, workers=workers)
+        slices = SliceDataset(store, rows[: batches * batch], augment=True)
+        loader = make_loader(slices, batch, shuffle=True, workers=workers)
         loaded = begin(loader)
         for _ in range(batches // 4):  # the workers import first
             next(loaded)
@@ -57,7 +57,7 @@ def loading(size: int, batches: int) -> list[dict]:
     return [measured(what, rate, "slices a second", workers=workers)]
 
 
-def trained(size: int, patients: int, epochs: int) -> list[dict]:
+def trained(size: int, batch: int, patients: int, epochs: int) -> list[dict]:
     """Slices a second of whole `mscf train`, loading and watching included, alone."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -66,12 +66,12 @@ def trained(size: int, patients: int, epochs: int) -> list[dict]:
         for graph in (False, True) if DEVICE.type == "cuda" else (False,):
             settings = TrainSettings(
                 data=Path(folder, "store"), out=Path(folder, f"run-{graph}"),
-                epochs=epochs, batch_size=BATCH, pretrained=False, cuda_graph=graph,
+                epochs=epochs, batch_size=batch, pretrained=False, cuda_graph=graph,
             )  # fmt: skip
             timing = pd.read_csv(train(settings).folder / "timing.csv")
             rates = spread(timing["slices_per_second"][1:])  # the first epoch starts up
             how = "mscf train --cuda-graph" if graph else "mscf train"
-            what = f"{how}, {size}, {BATCH} slices, alone"
+            what = f"{how}, {size}, {batch} slices, alone"
             hours = SLICES / rates["median"] / 3600
             found += [
                 measured(what, rates["median"], "slices a second", rate=rates),
@@ -85,6 +85,7 @@ def trained(size: int, patients: int, epochs: int) -> list[dict]:
 def figures(quick: bool) -> list[dict]:
     """Loading, whole training, bf16 over many steps, compiling."""
     if quick:
-        return loading(192, 4) + loss_difference(192, BATCH, 2) + trained(192, 3, 2)
-    found = loading(SIZE, 200) + trained(SIZE, 12, 4)
+        found = loading(192, 2, 4) + trained(192, 2, 2, 2)
+        return found + loss_difference(192, 1, 2)
+    found = loading(SIZE, BATCH, 200) + trained(SIZE, BATCH, 12, 4)
     return found + loss_difference(SIZE, BATCH, 200) + compiled(SIZE)

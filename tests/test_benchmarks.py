@@ -17,7 +17,7 @@ def bench(*words: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.check
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("topic", ALL)
 def test_every_topic_runs_and_writes_its_figures(topic, tmp_path) -> None:
     done = bench(topic, "--quick", "--out", str(tmp_path))

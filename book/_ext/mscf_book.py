@@ -62,6 +62,7 @@ class ResultRole(SphinxRole):
         link = download_reference(
             self.rawtext, text, reftarget=f"/results/{file}", refdoc=self.env.docname
         )
+        link["classes"].append("res")  # to look like a number, not like a download
         return [link], []
 
 

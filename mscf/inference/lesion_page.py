@@ -211,12 +211,14 @@ def definitions(report: CaseReport) -> str:
         else f"the HU that most soft tissue has ({SOFT[0]} to {SOFT[1]} HU, of any "
         f"organ) {ring}, as no liver mask was given"
     )
+    dropped = report.filters["largest"] or report.filters["least_ml"]
+    also = " What the filters dropped counts as tissue." if dropped else ""
     terms = {
         "Lesion": "a predicted part connected by faces of voxels.",
         "Diameters": "the longest in one axial slice (as RECIST 1.1 takes it) and the "
         "longest at right angles to it in that slice (as WHO's criteria do), between "
         "points of the outline half way from the lesion's pixels to the others.",
-        "Around": f"{tissue}.",
+        "Around": f"{tissue}.{also}",
         "Contrast": "the lesion's mean HU less that around; below 0 it is darker.",
         "To surface": "the least distance of the lesion's border and the liver mask's; "
         f"{NONE} without a mask or a known spacing.",

@@ -2,8 +2,8 @@
 
 Pang et al. 2020, Eq. 1-7 in the order of the paper; there is no public code. What the
 paper leaves open, and what is chosen here, stands beside the line (open points 15 to
-20 of the book's "Where the paper leaves a choice"); other choices are arguments, which
-the ablation runs. B batch, C channels, H rows, W columns, N = H * W positions.
+20 of the book's "Deviations"); other choices are arguments, which the ablation runs.
+B batch, C channels, H rows, W columns, N = H * W positions.
 """
 
 from __future__ import annotations

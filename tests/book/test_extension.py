@@ -66,6 +66,7 @@ def test_res_writes_a_value_linked_to_its_file(page) -> None:
     assert "A 0.61 B 61.2% C 0.75 D mscf E" in page.text
     link = re.search(r'href="(_downloads/[^"]*run\.json)"', page.html)[1]
     assert (page.root / "html" / link).read_text() == json.dumps(RESULTS)
+    assert page.html.count('<a class="res reference download internal"') == 4
 
 
 @pytest.mark.parametrize(

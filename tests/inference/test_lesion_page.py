@@ -162,7 +162,9 @@ def test_without_spacing_every_unit_on_the_page_is_the_pixel(run, tmp_path) -> N
 
 def test_the_page_says_which_filters_were_asked_for(run, tmp_path) -> None:
     lesions = write_ct(tmp_path / "a.nii")
-    assert "; no filter." in "".join(predicted(run, tmp_path).words)
+    all_kept = "".join(predicted(run, tmp_path).words)
+    assert "; no filter." in all_kept
+    assert "counts as tissue" not in all_kept
     liver = nib.Nifti1Image(np.ones(lesions.shape, np.uint8), AFFINE)
     nib.save(liver, tmp_path / "liver.nii")
     page = predicted(
@@ -170,6 +172,7 @@ def test_the_page_says_which_filters_were_asked_for(run, tmp_path) -> None:
     )
     said = "; cut to a liver mask, from 0.02 ml, the largest only."
     assert said in "".join(page.words)
+    assert "What the filters dropped counts as tissue." in "".join(page.words)
 
 
 def test_a_scan_without_lesions_has_a_page_that_says_so(run, tmp_path) -> None:

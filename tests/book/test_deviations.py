@@ -1,0 +1,103 @@
+"""The page of deviations: every open point once, each with what changing it does."""
+
+import json
+import re
+from pathlib import Path
+
+import mscf_book
+import pandas as pd
+import pytest
+
+from mscf.evaluation.spread import NOISE, scatter, single_gains
+from mscf.models import METHODS, VARIANTS
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+PAGE = (ROOT / "book/deviations.md").read_text(encoding="utf-8")
+POINTS = dict(re.findall(r"^### (.+)\n((?:(?!#|\(point-).*\n)*)", PAGE, flags=re.M))
+READINGS = [f"mscf+{name}" for name in VARIANTS if name not in ("spatial", "channel")]
+LAST_POINT = 28  # of the project's list
+
+
+def test_every_numbered_point_stands_on_the_page_once_under_its_label() -> None:
+    numbered = re.findall(r"^### (\d+), ", PAGE, flags=re.M)
+    labelled = re.findall(r"^\(point-(\d+)\)=\n### (\d+), ", PAGE, flags=re.M)
+    assert sorted(map(int, numbered)) == list(range(1, LAST_POINT + 1))
+    assert labelled == [(number, number) for number in numbered]
+
+
+def test_every_point_that_the_code_names_is_on_the_page() -> None:
+    named = set()
+    for file in (ROOT / "mscf").rglob("*.py"):
+        text = re.sub(r"[\s#]+", " ", file.read_text(encoding="utf-8"))
+        for numbers in re.findall(r"open points? ([\d, toand]+)", text):
+            named |= {int(number) for number in re.findall(r"\d+", numbers)}
+    assert len(named) > 15
+    assert named <= set(range(1, LAST_POINT + 1))
+
+
+@pytest.mark.parametrize("heading", POINTS)
+def test_a_point_has_paper_here_why_and_what_else(heading) -> None:
+    parts = re.split(r"^:([\w ]+): ", POINTS[heading], flags=re.M)
+    assert parts[1::2] == ["Paper", "Here", "Why", "If not"]
+    assert all(part.strip() for part in parts[2::2])
+    assert re.search(r"\{res}`|\b[Nn]ot\s+run\b", parts[-1])
+
+
+@pytest.mark.parametrize("place", sorted(set(re.findall(r"\{res}`([^`]+)`", PAGE))))
+def test_every_number_is_there(place) -> None:
+    place, _, form = place.partition("|")
+    file, _, key = place.partition(":")
+    find = mscf_book.find_cell if file.endswith(".csv") else mscf_book.find_value
+    assert format(find(RESULTS / file, key), form)
+
+
+@pytest.mark.parametrize("key", READINGS)
+def test_every_reading_that_can_be_trained_is_named(key) -> None:
+    assert re.search(rf"`(mscf\+)?{key[5:]}`|`{re.escape(key)}`|`-{key[-3:]}`", PAGE)
+
+
+def gains(baselines: list[str]) -> pd.DataFrame:
+    """Ours minus each, by seed, from the means that are kept."""
+    rows = pd.read_csv(RESULTS / "phantoms-192/patient/summary.csv")
+    rows = rows.dropna(subset="seed").assign(fold=0)
+    return single_gains(rows, "mscf", baselines)
+
+
+def test_no_reading_is_further_from_ours_than_one_training_scatters() -> None:
+    """The page says so of the block's readings, with either seed."""
+    noise = NOISE * scatter(gains([*METHODS][:-1])).loc["all", "deviation"]
+    readings = gains(READINGS)
+    assert set(readings["baseline"]) == set(READINGS)
+    assert readings["difference"].abs().max() < noise
+
+
+def test_no_reading_moves_dice_as_far_as_more_epochs() -> None:
+    kept = RESULTS / "phantoms-192/patient/{}/fold-0/seed-0/summary.json"
+    long, ours = (
+        json.loads(Path(str(kept).format(key)).read_text(encoding="utf-8"))[0]["dice"]
+        for key in ("mscf+long", "mscf")
+    )
+    assert gains(READINGS)["difference"].abs().max() < long - ours
+
+
+def histories() -> list[pd.DataFrame]:
+    """Of every kept training, epoch by epoch."""
+    tables = [pd.read_csv(file) for file in RESULTS.rglob("history.csv")]
+    assert len(tables) > 50
+    return tables
+
+
+def test_in_no_kept_training_did_the_rate_fall() -> None:
+    assert {table["learning_rate"].nunique() for table in histories()} == {1}
+
+
+def test_of_all_trainings_of_two_epochs_the_last_is_the_best() -> None:
+    last = [table["loss"].idxmin() for table in histories() if len(table) == 2]
+    assert set(last) == {1}
+
+
+def test_no_kept_training_had_imagenet_weights() -> None:
+    runs = [json.loads(file.read_text("utf-8")) for file in RESULTS.rglob("run.json")]
+    assert len(runs) > 50
+    assert {run["pretrained"] for run in runs} <= {"not loaded", "none to load"}
