@@ -23,7 +23,7 @@ def fill_stage(root: Path, notebooks: list[str]) -> None:
     notice them all: a change of these starts from an empty output.
     """
     stage = root / "book/_stage"
-    wanted = {"_config.yml", "_toc.yml"}
+    wanted = {"_config.yml", "_toc.yml", *(file.name for file in root.glob("*.cff"))}
     wanted |= files_in(root, "book") | files_in(root, "results")
     changed = {n for n in wanted if differs(stage / n, (root / n).read_bytes())}
     gone = files_in(stage, ".") - wanted - set(notebooks) - {"report.json"}

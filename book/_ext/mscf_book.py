@@ -6,7 +6,8 @@
 - ``{res}`` writes a number of a result file, linked to that file; ``{pycode}`` shows
   the code of one class or function as it is in the package; ``{any-pixel}`` shows a
   kept slice of which any pixel can be asked where it looks.
-- Pages load nothing from another host and raise no script error.
+- Pages load nothing from another host and raise no script error; each says at its foot
+  which version it shows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ import csv
 import json
 import os
 import shutil
+import subprocess
 import textwrap
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -226,6 +231,28 @@ def set_mode(
     context["default_mode"] = "auto"
 
 
+def set_stamp(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object
+) -> None:
+    """A page's foot says of which code it is, and when it was written."""
+    context["theme_extra_footer"] = f"<p>{stamp()}</p>"
+
+
+@cache
+def stamp() -> str:
+    """Version, commit (where there is git) and day of this build."""
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(  # noqa: S603, a fixed command
+            git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git here
+        commit = ""
+    else:
+        commit = f" ({done.stdout.strip()})" if done.returncode == 0 else ""
+    return f"mscf {version('mscf')}{commit}, {datetime.now(UTC):%-d %B %Y}"
+
+
 def silence_thebe(app: Sphinx) -> None:
     """Takes away thebe, which Jupyter Book loads always and this book never uses.
 
@@ -258,5 +285,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("any-pixel", AnyPixelDirective)
     app.connect("config-inited", set_address)
     app.connect("html-page-context", set_mode)
+    app.connect("html-page-context", set_stamp)
     app.connect("build-finished", prune_mathjax, priority=900)  # after who copies it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

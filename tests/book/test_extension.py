@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from html import unescape
+from importlib.metadata import version
 
 import mscf_book
 import pytest
@@ -184,3 +185,8 @@ def test_any_pixel_warns_of_a_file_that_is_not_there(page) -> None:
     page.write("```{any-pixel} results/none.npz\n```")
     assert "index.md:3: WARNING: {any-pixel}:" in page.warnings
     assert "none.npz: must be a slice that was asked" in page.warnings
+
+
+def test_a_page_says_of_which_version_it_is(page) -> None:
+    foot = page.build().html.split("bd-footer-content")[-1]
+    assert re.search(rf"mscf {version('mscf')}( \([0-9a-f]+\))?, \d+ \w+ 20\d\d", foot)
