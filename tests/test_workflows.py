@@ -8,9 +8,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-# What a job may write, and why: deploying pages, telling of a failure, a release.
+# What a job may write, and why: pages, Colab's branch, telling of a failure, a release.
 MAY_WRITE = {
     ("publish", "deploy"): {"pages", "id-token"},
+    ("publish", "colab"): {"contents"},
     ("weekly", "tell"): {"issues"},
     ("release", "release"): {"contents"},
 }

@@ -225,6 +225,20 @@ def set_mode(
     context["default_mode"] = "auto"
 
 
+def set_colab_branch(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object
+) -> None:
+    """Colab opens a notebook of the branch ``colab``, which `book/colab.py` writes.
+
+    The theme has one branch for all buttons; Binder and edits belong to main.
+    """
+    for group in context["header_buttons"]:
+        if group.get("label") == "launch-buttons":
+            for button in group["buttons"]:
+                if button["text"] == "Colab":
+                    button["url"] = button["url"].replace("/blob/main/", "/blob/colab/")
+
+
 def silence_thebe(app: Sphinx) -> None:
     """Takes away thebe, which Jupyter Book loads always and this book never uses.
 
@@ -257,5 +271,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("any-pixel", AnyPixelDirective)
     app.connect("config-inited", set_address)
     app.connect("html-page-context", set_mode)
+    app.connect("html-page-context", set_colab_branch, priority=502)  # theme: 501
     app.connect("build-finished", prune_mathjax, priority=900)  # after who copies it
     return {"parallel_read_safe": True, "parallel_write_safe": True}
