@@ -19,7 +19,7 @@ import nbformat
 import pytest
 import yaml
 from build import ALONE, MEMORY_MB
-from execute import failure, watch
+from execute import failed_cell, watch
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 # The index of packages is asked for the environment and for what builds the package.
@@ -53,10 +53,7 @@ def in_pip(conda_name: re.Match) -> str:
 
 
 def machine(folder: Path, packages: Path) -> Path:
-    """The interpreter of a new environment that sees the packages, so is made at once.
-
-    What is installed into it lies in its own folder.
-    """
+    """The interpreter of a new environment that has them; what is added lies apart."""
     venv.create(folder)
     (site_packages(folder) / "given.pth").write_text(f"{site_packages(packages)}\n")
     return folder / "bin/python"
@@ -104,8 +101,8 @@ def run(python: Path, notebook: Path, executed: Path, **environment: str) -> Non
     log = executed.with_suffix(".log")
     code, took = watch([*cap, *papermill, *map(str, options)], bare, log)
     if executed.is_file():
-        read = nbformat.read(executed, as_version=4)
-        assert failure(notebook.name, read) == ""
+        failed = failed_cell(nbformat.read(executed, as_version=4))
+        assert failed is None, f"code cell {failed[0]}: {failed[1].evalue}"
     assert code == 0, log.read_text()
     print(f"{notebook.name}: {took['seconds']} s, {took['peak_mb']} MB")
     assert took["peak_mb"] < MEMORY_MB
