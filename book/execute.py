@@ -181,9 +181,12 @@ def watch(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             env=environment,
         )  # fmt: skip
-        while process.poll() is None:
-            peak = max(peak, resident_bytes(process.pid))
-            time.sleep(0.2)
+        try:
+            while process.poll() is None:
+                peak = max(peak, resident_bytes(process.pid))
+                time.sleep(0.2)
+        finally:
+            process.terminate()  # where we are interrupted; else it has ended
     seconds = round(time.monotonic() - start, 1)
     return process.returncode, {"seconds": seconds, "peak_mb": round(peak / 1e6)}
 
