@@ -151,7 +151,6 @@ def execute(
     threads = str(max(1, (os.cpu_count() or 1) // at_a_time))
     environment = {"OMP_NUM_THREADS": threads} | os.environ
     environment.pop("JUPYTER_PATH", None)  # its python3 kernel would win over ours
-    start, peak = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as folder:
         output, log = Path(folder, "executed.ipynb"), Path(folder, "log")
         command = [
@@ -160,21 +159,36 @@ def execute(
             *("--cwd", str((root / name).parent), "--no-progress-bar"),
             *("--execution-timeout", str(CELL_SECONDS)),
         ]
-        with log.open("wb") as file:
-            papermill = subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                env=environment,
-            )  # fmt: skip
-            while papermill.poll() is None:
-                peak = max(peak, resident_bytes(papermill.pid))
-                time.sleep(0.2)
+        code, took = watch(command, environment, log)
         executed = nbformat.read(output, as_version=4) if output.is_file() else None
-        if executed is None or (papermill.returncode and not failed_cell(executed)):
+        if executed is None or (code and not failed_cell(executed)):
             lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-            found = f"papermill ended with {papermill.returncode}: {lines[-1]}"
+            found = f"papermill ended with {code}: {lines[-1]}"
             raise InputError(name, "must run to its end", found, "notebook")
+    return executed, took
+
+
+def watch(
+    command: list[str], environment: dict[str, str], log: Path
+) -> tuple[int, dict[str, float]]:
+    """Runs a command to its end; its exit code, seconds and peak memory.
+
+    What it says goes into ``log``.
+    """
+    start, peak = time.monotonic(), 0
+    with log.open("wb") as file:
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            env=environment,
+        )  # fmt: skip
+        try:
+            while process.poll() is None:
+                peak = max(peak, resident_bytes(process.pid))
+                time.sleep(0.2)
+        finally:
+            process.terminate()  # where we are interrupted; else it has ended
     seconds = round(time.monotonic() - start, 1)
-    return executed, {"seconds": seconds, "peak_mb": round(peak / 1e6)}
+    return process.returncode, {"seconds": seconds, "peak_mb": round(peak / 1e6)}
 
 
 def resident_bytes(pid: int) -> int:

@@ -8,9 +8,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-# What a job may write, and why: deploying pages, telling of a failure, a release.
+# What a job may write, and why: pages, Colab's branch, telling of a failure, a release.
 MAY_WRITE = {
     ("publish", "deploy"): {"pages", "id-token"},
+    ("publish", "colab"): {"contents"},
     ("weekly", "tell"): {"issues"},
     ("release", "release"): {"contents"},
 }
@@ -58,6 +59,8 @@ def test_what_a_step_runs_is_there(workflow) -> None:
             assert set(re.findall(r"\bmake ([\w-]+)", words)) <= set(targets)
             for script in re.findall(r"^\.\S+", words):
                 assert (ROOT / script).stat().st_mode & 0o100, f"{script} must run"
+            for script in re.findall(r"\bpython3? (\S+)", words):
+                assert (ROOT / script).is_file(), f"{script} must be there"
 
 
 def test_no_text_of_a_stranger_reaches_a_shell(workflow) -> None:
@@ -65,3 +68,10 @@ def test_no_text_of_a_stranger_reaches_a_shell(workflow) -> None:
     for _, job in jobs(workflow):
         for step in job["steps"]:
             assert "${{" not in step.get("run", "")
+
+
+def test_the_branch_that_is_pushed_is_the_one_that_colab_opens() -> None:
+    workflow = (ROOT / ".github/workflows/publish.yml").read_text()
+    (pushed,) = re.findall(r"git push[^#]*?GITHUB_REPOSITORY\" (\w+)$", workflow, re.M)
+    opened = (ROOT / "book/_ext/mscf_book.py").read_text()
+    assert f'"/blob/{pushed}/"' in opened

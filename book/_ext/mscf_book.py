@@ -253,6 +253,20 @@ def stamp() -> str:
     return f"mscf {version('mscf')}{commit}, {datetime.now(UTC):%-d %B %Y}"
 
 
+def set_colab_branch(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object
+) -> None:
+    """Colab opens a notebook of the branch ``colab``, which `book/colab.py` writes.
+
+    The theme has one branch for all buttons; Binder and edits belong to main.
+    """
+    for group in context["header_buttons"]:
+        if group.get("label") == "launch-buttons":
+            for button in group["buttons"]:
+                if button["text"] == "Colab":
+                    button["url"] = button["url"].replace("/blob/main/", "/blob/colab/")
+
+
 def silence_thebe(app: Sphinx) -> None:
     """Takes away thebe, which Jupyter Book loads always and this book never uses.
 
@@ -286,5 +300,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", set_address)
     app.connect("html-page-context", set_mode)
     app.connect("html-page-context", set_stamp)
+    app.connect("html-page-context", set_colab_branch, priority=502)  # theme: 501
     app.connect("build-finished", prune_mathjax, priority=900)  # after who copies it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

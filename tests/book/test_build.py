@@ -114,10 +114,14 @@ def test_every_button_points_to_the_repository_that_builds(book, monkeypatch) ->
     for address in (
         "https://github.com/fork/mscf/edit/main/notebooks/first.ipynb",
         "https://mybinder.org/v2/gh/fork/mscf/main?urlpath=lab/tree/notebooks/first.ipynb",
-        "https://colab.research.google.com/github/fork/mscf/blob/main/notebooks/first.ipynb",
+        "https://colab.research.google.com/github/fork/mscf/blob/colab/notebooks/first.ipynb",
         'rel="canonical" href="https://fork.github.io/mscf/notebooks/first.html"',
     ):
         assert address in page
+    prose = book.page("book/method")
+    assert "https://github.com/fork/mscf/edit/main/book/method.md" in prose
+    assert "mybinder" not in prose
+    assert "colab" not in prose  # nothing there to run
     monkeypatch.delenv("GITHUB_REPOSITORY")
     assert book.build().returncode == 0
     assert "https://" not in book.page("notebooks/first").split("<body")[1]
