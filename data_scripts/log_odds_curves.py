@@ -17,7 +17,9 @@ COLUMNS = [
 
 def main(
     store: Annotated[Path, Argument(metavar="STORE", help="a prepared folder")],
-    runs: Annotated[Path, Argument(metavar="RUNS", help="where the two train")],
+    runs: Annotated[
+        Path, Argument(metavar="RUNS", help="a new folder for the two trainings")
+    ],
     out: Annotated[Path, Argument(metavar="OUT", help="a folder for the table")] = Path(
         "results/log-odds-start"
     ),
@@ -26,16 +28,21 @@ def main(
     batch_size: Annotated[int, Option(help="slices a step")] = 2,
     verbose: Verbose = False,
 ) -> None:
-    """Train twice, evaluate after every epoch; killed and started again it goes on."""
+    """Train twice on the same slices, and evaluate after every epoch; half an hour."""
     import pandas as pd
 
     from mscf.data.store import open_store
+    from mscf.errors import SettingsError
     from mscf.replacing import replacing
     from mscf.training.loop import train
     from mscf.training.settings import TrainSettings
     from mscf.training.start import split_slices
 
     with one_line_errors(verbose):
+        if runs.exists():  # its epochs are done, nobody could evaluate after the first
+            raise SettingsError(
+                "runs", "must be a new folder", runs, "run-exists", "name another"
+            )
         rows, records = [], {}
         for start, log_odds in STARTS.items():
             settings = TrainSettings(
@@ -61,7 +68,7 @@ def main(
             hidden = {"data": store.name, "out": start}  # no machine's paths
             record = record | {"settings": record["settings"] | hidden}
             with replacing(out / f"{start}.json") as file:
-                file.write_text(json.dumps(record, indent=2) + "\n")
+                file.write(json.dumps(record, indent=2) + "\n")
         print(out)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -95,6 +96,7 @@ def test_a_page_is_whole(name, width, visit) -> None:
     formulas = page.locator("article .math").count()
     assert page.locator("article mjx-container").count() >= formulas
     assert page.locator("article mjx-merror").count() == 0
+    assert barriers(page) == []
 
 
 def test_mathematics_can_be_read_without_scripts(visit) -> None:
@@ -103,9 +105,10 @@ def test_mathematics_can_be_read_without_scripts(visit) -> None:
 
 
 def test_search_finds_a_word_of_the_book(visit) -> None:
-    page = visit("search.html?q=tumour")
+    page = visit("search.html?q=Hausdorff")
     page.wait_for_selector("#search-results li a")
-    assert page.locator("#search-results li").count() >= 1
+    found = page.locator("#search-results li a").all_inner_texts()
+    assert "Table 1" in found
     assert visit.complaints == []
 
 
@@ -117,6 +120,17 @@ def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(
     assert page.get_attribute("html", "data-theme") == "dark"
     filters = "images => images.map(i => getComputedStyle(i).filter)"
     assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
+    assert barriers(page) == []
+
+
+def barriers(page) -> list[str]:
+    """What axe finds against WCAG 2, A and AA: contrast, names, order, roles."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    return [
+        f"{rule['id']}: {node['html'][:120]}: {node['failureSummary']}"
+        for rule in found.response["violations"]
+        for node in rule["nodes"]
+    ]
 
 
 def test_the_colours_can_be_switched(visit) -> None:
