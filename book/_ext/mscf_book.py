@@ -260,7 +260,7 @@ def set_colab_branch(
 
     The theme has one branch for all buttons; Binder and edits belong to main.
     """
-    for group in context["header_buttons"]:
+    for group in context.get("header_buttons", []):
         if group.get("label") == "launch-buttons":
             for button in group["buttons"]:
                 if button["text"] == "Colab":
