@@ -16,7 +16,7 @@ import yaml
 
 from mscf.command_times import read_times
 from mscf.errors import InputError
-from mscf.evaluation.runs import read_record, read_run
+from mscf.evaluation.kept_run import read_record, read_run
 from mscf.evaluation.spread import expected_means
 from mscf.speed import read_benchmark
 

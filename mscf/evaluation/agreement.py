@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.errors import InputError
-from mscf.evaluation.runs import NO_RECIPE, SLICE, read_run, run_folders
+from mscf.evaluation.comparable import NO_RECIPE, SLICE
+from mscf.evaluation.kept_run import read_run, run_folders
 
 COUNTS = ["tp", "fp", "fn"]  # with the truth's own, a mask's in all that is compared
 SAME, OTHER_MASKS, OTHER_DATA = "the same", "other masks", "other data"

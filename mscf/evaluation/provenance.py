@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.errors import InputError
-from mscf.evaluation.runs import read_record
+from mscf.evaluation.kept_run import read_record
 
 ONE = ["data", "split", "method", "epochs", "device", "torch", "commit"]
 

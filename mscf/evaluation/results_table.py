@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from mscf.evaluation.comparable import RUN, of_runs, shared_runs
 from mscf.evaluation.differences import LOWER_IS_BETTER
 from mscf.evaluation.metrics import EMPTY_RULES, rates
-from mscf.evaluation.runs import RUN, Runs, of_runs, shared_runs
+from mscf.evaluation.runs import Runs
 from mscf.evaluation.tables import COUNTS, OUTCOMES, SUMMARY, summary, under_rule
 
 # Our reading: the paper speaks of three kinds of baselines, sorting them is ours. SENet

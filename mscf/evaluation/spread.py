@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mscf.evaluation.runs import RUN
+from mscf.evaluation.comparable import RUN
 
 NOISE = 2  # deviations that a gain of one run must exceed to be seen
 

@@ -7,7 +7,8 @@ from html import escape
 
 import pandas as pd
 
-from mscf.evaluation.runs import RUN, Runs
+from mscf.evaluation.comparable import RUN
+from mscf.evaluation.runs import Runs
 from mscf.evaluation.statistics import LEVEL, can_decide
 
 ENOUGH_PATIENTS = 20  # below, a bootstrap over patients covers too little
