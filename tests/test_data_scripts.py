@@ -1,9 +1,11 @@
 """The scripts as a shell calls them: exit codes, one line an error."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 from msd_tar import layout, write_tar
@@ -187,3 +189,28 @@ def test_keep_run_keeps_a_slice_of_which_any_pixel_can_be_asked(
     keep(run.folder, tmp_path / "results", any_pixel=True, beside=False)
     folder = Path(capsys.readouterr().out.strip())
     assert read_asked(folder / "any_pixel.npz").pixels.shape == (24, 24, 2)
+
+
+@pytest.mark.check
+def test_the_curves_have_a_row_an_epoch_and_name_no_place(tiny_store, tmp_path) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "curves"
+    options = "--method", "csnet", "--epochs", 2, "--batch-size", 8
+    result = run("log_odds_curves", tiny_store, runs, out, *options)
+    assert result.exit_code == 0, result.output
+    curves = pd.read_csv(out / "curves.csv")
+    assert list(curves["start"]) == ["plain", "plain", "log-odds", "log-odds"]
+    for start, of_one in curves.groupby("start"):
+        record = json.loads((out / f"{start}.json").read_text())
+        assert record["settings"]["log_odds_bias"] is (start == "log-odds")
+        assert str(tmp_path) not in (out / f"{start}.json").read_text()
+        last = pd.read_csv(runs / start / "per_slice.csv")
+        assert of_one["dice"].iloc[-1] == pytest.approx(last["dice"].mean())
+        history = pd.read_csv(runs / start / "history.csv")
+        assert list(of_one["loss"]) == pytest.approx(list(history["loss"]))
+    assert list(curves["steps"]) == [2, 4, 2, 4]  # fifteen slices, the last of seven
+
+    kept = (out / "curves.csv").read_bytes()
+    again = run("log_odds_curves", tiny_store, runs, out, *options)
+    assert again.exit_code != 0
+    assert "[run-exists]" in again.stderr
+    assert (out / "curves.csv").read_bytes() == kept
