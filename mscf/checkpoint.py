@@ -76,8 +76,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            path, "must be a readable file", error.strerror, "checkpoint-missing"
-        ) from error
+            path, "must be a readable file", error.strerror, "checkpoint-missing",
+            "name the best.ckpt in it" if path.is_dir() else "",
+        ) from error  # fmt: skip
     length = int.from_bytes(content[:8], "little")
     try:
         if length > MAX_HEADER:

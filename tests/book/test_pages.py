@@ -18,7 +18,7 @@ pytestmark = pytest.mark.check
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "book/_build/html"
 PAGES = [f"{page}.html" for page in parse_toc_yaml(ROOT / "_toc.yml")]
-WIDTHS = (375, 1280)  # a phone, a desk
+WIDTHS = (375, 1024, 1280)  # a phone, a tablet, a desk
 
 
 def skip_or_fail(reason: str) -> None:
@@ -49,55 +49,88 @@ def site():
         server.shutdown()
 
 
+def open_page(context, site: str, name: str):
+    """A page of the book; `page.complaints` is what the browser said of it."""
+    page = context.new_page()
+    page.complaints = []
+    say = page.complaints.append
+
+    def local_only(route) -> None:
+        if not route.request.url.startswith(site):
+            say(f"asks for {route.request.url}")
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/*", local_only)
+    page.on("console", lambda m: m.type == "error" and say(m.text))
+    page.on("pageerror", lambda error: say(str(error)))
+    page.on("response", lambda r: r.status >= 400 and say(f"{r.status} {r.url}"))
+    page.goto(f"{site}/{name}", wait_until="load")
+    return page
+
+
 @pytest.fixture
 def visit(browser, site):
-    """Opens a page of the book; `visit.complaints` is what the browser said."""
+    """Opens a page of the book for one test, as a browser that has seen nothing."""
     contexts = []
 
-    def open_page(name: str, width: int = 1280, **options):
-        context = browser.new_context(
-            viewport={"width": width, "height": 800}, **options
-        )
-        contexts.append(context)
+    def opened(name: str, **options):
+        contexts.append(browser.new_context(viewport=sized(1280), **options))
+        return open_page(contexts[-1], site, name)
 
-        def local_only(route) -> None:
-            if not route.request.url.startswith(site):
-                open_page.complaints.append(f"asks for {route.request.url}")
-                route.abort()
-            else:
-                route.continue_()
-
-        context.route("**/*", local_only)
-        page = context.new_page()
-        say = open_page.complaints.append
-        page.on("console", lambda m: m.type == "error" and say(m.text))
-        page.on("pageerror", lambda error: say(str(error)))
-        page.on("response", lambda r: r.status >= 400 and say(f"{r.status} {r.url}"))
-        page.goto(f"{site}/{name}", wait_until="load")
-        return page
-
-    open_page.complaints = []
-    yield open_page
+    yield opened
     for context in contexts:
         context.close()
 
 
+@pytest.fixture(scope="module")
+def reader(browser):
+    """A browser that keeps what all pages share: loading it each time takes minutes."""
+    context = browser.new_context(viewport=sized(WIDTHS[0]))
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, reader, site):
+    """Every page in turn, opened once, on a phone; a test sets width and colours."""
+    reader_page = open_page(reader, site, request.param)
+    yield reader_page
+    reader_page.close()
+
+
+def sized(width: int) -> dict[str, int]:
+    return {"width": width, "height": 800}
+
+
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole(name, width, visit) -> None:
-    page = visit(name, width)
+def test_a_page_is_whole(page, width) -> None:
+    page.set_viewport_size(sized(width))
     page.evaluate("window.MathJax && MathJax.startup.promise")
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.wait_for_load_state("networkidle")
-    assert visit.complaints == []
+    assert page.complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     broken = "images => images.filter(i => !(i.complete && i.naturalWidth)).length"
     assert page.eval_on_selector_all("img", broken) == 0
     formulas = page.locator("article .math").count()
     assert page.locator("article mjx-container").count() >= formulas
     assert page.locator("article mjx-merror").count() == 0
-    if width == WIDTHS[-1]:  # seconds a page, so once
-        assert barriers(page) == []
+
+
+def test_a_page_has_no_barrier(page) -> None:
+    page.set_viewport_size(sized(1280))
+    page.emulate_media(color_scheme="light")
+    assert barriers(page) == []
+
+
+def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(page) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    assert page.get_attribute("html", "data-theme") == "dark"
+    filters = "images => images.map(i => getComputedStyle(i).filter)"
+    assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
 
 
 def test_mathematics_can_be_read_without_scripts(visit) -> None:
@@ -110,17 +143,7 @@ def test_search_finds_a_word_of_the_book(visit) -> None:
     page.wait_for_selector("#search-results li a")
     found = page.locator("#search-results li a").all_inner_texts()
     assert "Table 1" in found
-    assert visit.complaints == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(
-    name, visit
-) -> None:
-    page = visit(name, color_scheme="dark")
-    assert page.get_attribute("html", "data-theme") == "dark"
-    filters = "images => images.map(i => getComputedStyle(i).filter)"
-    assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
+    assert page.complaints == []
 
 
 @pytest.mark.parametrize("name", ["book/method.html", "notebooks/table1.html"])
@@ -152,7 +175,7 @@ def test_the_colours_can_be_switched(visit) -> None:
         modes.append(page.get_attribute("html", "data-mode"))
         page.locator(".theme-switch-button:visible").first.click()
     assert sorted(modes) == ["auto", "dark", "light"]
-    assert visit.complaints == []
+    assert page.complaints == []
 
 
 @pytest.mark.parametrize("name", PAGES)
