@@ -75,16 +75,19 @@ def pair_of_maps(
     """The channels of one skip worth showing, and how far tumour stands out in them.
 
     Half are those that the block changed most, half those in which tumour stands out
-    most after it; none twice. Maps are ``(C, h, w)``.
+    most after it; none twice. Where tumour or liver holds no position at this scale,
+    the others are the next that the block changed. Maps are ``(C, h, w)``.
     """
     apart_before, apart_after = (
         np.array([separation(torch.from_numpy(one), labels) for one in features])
         for features in (before, after)
     )
-    changed = least_alike(before, after)[: CHANNELS // 2]
-    outstanding = np.argsort(-np.nan_to_num(apart_after), kind="stable")
-    others = outstanding[~np.isin(outstanding, changed)][: CHANNELS - len(changed)]
-    channel = np.concatenate([changed, others])
+    changed = least_alike(before, after)
+    known = np.isfinite(apart_after).any()
+    rest = np.argsort(-np.nan_to_num(apart_after), kind="stable") if known else changed
+    first = changed[: CHANNELS // 2]
+    others = rest[~np.isin(rest, first)][: CHANNELS - len(first)]
+    channel = np.concatenate([first, others])
     return {
         "channel": channel,
         "before": before[channel].astype(np.float16),

@@ -38,6 +38,15 @@ def test_maps_are_those_that_changed_and_those_in_which_tumour_stands_out() -> N
     np.testing.assert_array_equal(kept["after"][3], after[8].astype(np.float16))
 
 
+def test_without_tumour_at_a_scale_all_maps_are_those_that_changed() -> None:
+    noise = np.random.default_rng(0).random((9, 8, 8)).astype(np.float32)
+    after = noise.copy()
+    after[[8, 7, 6, 5, 4, 3]] = noise[[3, 8, 7, 6, 5, 4]]
+    kept = pair_of_maps(noise, after, np.ones((8, 8), np.uint8))
+    assert np.isnan(kept["apart_after"]).all()
+    assert set(kept["channel"]) == {3, 4, 5, 6, 7, 8}
+
+
 def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:
     opened = open_run(run.folder)
     assert not opened.network().training

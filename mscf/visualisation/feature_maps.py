@@ -75,14 +75,15 @@ def draw_maps(
 ) -> NDArray[np.object_]:
     """The maps of one scale of an example, as ``examples.npz`` names them, in pairs.
 
-    In ``(2 r, n)`` axes: two rows for the first n maps, two for the next.
+    In ``(2 r, n)`` axes: two rows for the first n maps, two for the next. A number that
+    is not known, where tumour or liver holds no position, is left out.
     """
     channel, before, after, apart_before, apart_after = (
         kept[f"{name}{scale}"][example]
         for name in ("channel", "before", "after", "apart_before", "apart_after")
     )
     names = [
-        (f"channel {one}, before: {low:.2f}", f"after: {high:.2f}")
+        (f"channel {one}, before{known(low)}", f"after{known(high)}")
         for one, low, high in zip(channel, apart_before, apart_after, strict=True)
     ]
     n = axes.shape[1]
@@ -94,6 +95,11 @@ def draw_maps(
             int(kept[f"times{scale}"]),
         )  # fmt: skip
     return axes
+
+
+def known(apart: float) -> str:
+    """A number with its colon; nothing where there is none."""
+    return f": {apart:.2f}" if np.isfinite(apart) else ""
 
 
 def draw_pairs(

@@ -99,7 +99,7 @@ def test_kept_maps_are_drawn_in_pairs_of_rows_with_their_numbers() -> None:
         "truth": TUMOUR[None], "channel1": np.array([[9, 8, 7, 6, 5, 4]]),
         "before1": maps, "after1": maps, "times1": np.array(1),
         "apart_before1": np.linspace(0, 0.5, 6)[None],
-        "apart_after1": np.linspace(0.5, 1, 6)[None],
+        "apart_after1": np.array([[0.5, 0.6, 0.7, np.nan, 0.9, 1.0]]),
     }  # fmt: skip
     figure, axes = plt.subplots(4, 3)
     draw_maps(axes, kept, scale=1, example=0)
@@ -110,4 +110,5 @@ def test_kept_maps_are_drawn_in_pairs_of_rows_with_their_numbers() -> None:
         "after: 0.50", "after: 0.60", "after: 0.70",
     ]  # fmt: skip
     assert titles[6] == "channel 6, before: 0.30"
+    assert titles[9] == "after"  # no position is the tumour's
     assert titles[11] == "after: 1.00"
