@@ -41,7 +41,7 @@ def inference(form: str, size: int, slices: int = 1) -> Callable[[], object]:
 
 def figures(quick: bool) -> list[dict]:
     """Ratios to plain, and CE-Net's share of the matrix rate."""
-    size, rounds, n = (192, 1, 256) if quick else (SIZE, 9, N)
+    size, rounds, warm, n = (192, 1, 0, 256) if quick else (SIZE, 9, 3, N)
     kinds = (
         ("plain", "ours", "bf16") if quick else ("plain", "ours", "bf16", "compiled")
     )
@@ -49,7 +49,7 @@ def figures(quick: bool) -> list[dict]:
     forms = {form: inference(form, size) for form in forms}
     a = torch.randn(n, n)
     forms["matrix product"] = partial(product, a, a)
-    times = race(forms, rounds, warm=3)
+    times = race(forms, rounds, warm)
     what = f"inference, {size}, one slice"
     found = [figure(f"MSCF {what}", times, ("plain mscf", "ours mscf"), wanted=2.3)]
     found += [

@@ -90,7 +90,7 @@ def taken_apart(size: int) -> dict[str, Part]:
 
 def figures(quick: bool) -> list[dict]:
     """A line a part: work, seconds forward and both ways, shares of the matrix rate."""
-    size, rounds, n = (192, 1, 256) if quick else (SIZE, 7, N)
+    size, rounds, warm, n = (192, 1, 0, 256) if quick else (SIZE, 7, 2, N)
     parts = taken_apart(size)
     a = torch.randn(n, n)
     multiplied = partial(product, a, a)
@@ -101,7 +101,7 @@ def figures(quick: bool) -> list[dict]:
     for name, part in parts.items():
         forms[f"{name}, forward"] = part.forward
         forms[f"{name}, both"] = part.both
-    times = race(forms, rounds, warm=2)
+    times = race(forms, rounds, warm)
     peak = [n**3 / t for t in times["matrix product"]]  # multiply-accumulates a second
     found = []
     for name, part in parts.items():

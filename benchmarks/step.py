@@ -112,9 +112,9 @@ def loss_difference(size: int, slices: int, steps: int) -> list[dict]:
 
 def figures(quick: bool) -> list[dict]:
     """Steps, what the blocks add to them, bf16, memory."""
-    size, rounds = (192, 1) if quick else (SIZE, 7)
+    size, rounds, warm = (192, 1, 0) if quick else (SIZE, 7, 2)
     forms = "plain mscf", "ours mscf", "plain cenet", "ours cenet", "bf16 mscf"
-    times = race({form: step(form, size) for form in forms}, rounds, warm=2)
+    times = race({form: step(form, size) for form in forms}, rounds, warm)
     what = f"training step, {size}, one slice"
     found = [
         figure(f"MSCF {what}", times, ("plain mscf", "ours mscf"), wanted=2.0),

@@ -123,17 +123,19 @@ def opened(folder: Path, n: int) -> tuple[nn.Module, nn.Module, SliceDataset]:
 def most_tumour(slices: SliceDataset, n: int) -> SliceDataset:
     """The slice with most tumour of each of the first ``n`` patients who have one.
 
+    A slice in which the whole liver is tumour is passed over: its grey is the baseline.
+
     Raises:
         SettingsError: ``n`` is below 1.
-        InputError: there is no slice with tumour.
+        InputError: there is no such slice.
     """
     if n < 1:
         raise SettingsError("examples", "must be at least 1", n, "examples")
-    index = slices.index[slices.index["stored_tumour_px"] > 0]
+    index = slices.index.query("stored_tumour_px > 0 and liver_px > tumour_px")
     if index.empty:
         raise InputError(
-            slices.store.folder, "must have test slices with tumour", 0, "no-tumour",
-            "choose another fold or split",
+            slices.store.folder, "must have test slices with tumour and liver", 0,
+            "no-tumour", "choose another fold or split",
         )  # fmt: skip
     chosen = index.groupby("patient")["stored_tumour_px"].idxmax()
     rows = np.sort(index["row"].loc[chosen])[:n]

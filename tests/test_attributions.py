@@ -178,6 +178,9 @@ def test_the_slice_with_most_tumour_of_each_test_patient_is_shown(
     chosen = most_tumour(slices, 3).index
     assert chosen["case"].tolist() == ["liver_1", "liver_2", "liver_3"]
     assert set(chosen["slice"]) == {1}
+    slices.index.loc[slices.index["case"] == "liver_2", "liver_px"] = 0
+    chosen = most_tumour(slices, 2).index
+    assert chosen["case"].tolist() == ["liver_1", "liver_3"]
 
 
 def test_a_slice_without_tumour_or_without_liver_is_named(
