@@ -123,7 +123,7 @@ def draw_ways(ax: Axes, ways: pd.DataFrame) -> Axes:
     ax.set_ylim(len(ways) - 0.5, -0.5)
     ax.set_xlim(0, 100)
     ax.set_xlabel("tumour Dice, %")
-    ax.legend(frameon=False, loc="lower left")
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ways))
     return ax
 
 
