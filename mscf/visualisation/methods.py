@@ -104,7 +104,7 @@ def draw_gains(
         ax.axhline(place + 0.6, color=PALE, linewidth=0.5)
     ax.set_yticks(places, [titles.get(key, key) for key in claimed])
     ax.set_ylim(len(claimed) - 0.3, -0.7)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
     return ax
 
 
