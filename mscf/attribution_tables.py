@@ -11,6 +11,7 @@ from mscf.visualisation.attribution import area
 
 ALIKE = 0.5  # rank correlation above which two maps are called alike
 BETTER = "slices better than random"
+PARTS = {"contexts": "blocks", "multi_kernel": "bottleneck"}  # as the page calls them
 
 
 def titles(kept: Kept) -> dict[str, str]:
@@ -28,7 +29,7 @@ def correlation_table(kept: Kept, signs: bool = True) -> pd.DataFrame:
 
     Without ``signs`` that of the maps' absolute values.
     """
-    first, *others = kept["stages"]
+    first, *others = (PARTS.get(name, name) for name in kept["stages"])
     columns = [first, *(f"+ {name}" for name in others)]
     names = [titles(kept)[name] for name in kept["maps"]]
     values = kept["correlation" if signs else "correlation_of_sizes"]

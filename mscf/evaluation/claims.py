@@ -69,7 +69,8 @@ def separation_table(rows: pd.DataFrame) -> pd.DataFrame:
             "after": after.mean(),
             **with_interval(gain(rows, channels), rows["patient"]),
         }
-    return pd.DataFrame(table).T.rename_axis("channels")
+    counts = {"slices": int, "patients": int}
+    return pd.DataFrame(table).T.astype(counts).rename_axis("channels")
 
 
 def scales_of(rows: pd.DataFrame) -> list[int]:

@@ -196,15 +196,17 @@ def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
             )
         )  # fmt: skip
     shared = shared_runs(rows)
+    more: dict[str, list[str]] = {}
     for method, of_one in rows.groupby("method", sort=False):
         own = set(of_one[RUN].itertuples(index=False, name=None))
         if extra := sorted(own - shared):
-            found.append(
-                Finding(
-                    f"{place.name}/{method}",
-                    "a table of all methods takes the runs that all of them have",
-                    "besides " + ", ".join(f"fold-{f}/seed-{s}" for f, s in extra),
-                    "runs-shared", "these are shown under seeds",
-                )
-            )  # fmt: skip
-    return found
+            runs = ", ".join(f"fold-{f}/seed-{s}" for f, s in extra)
+            more.setdefault(runs, []).append(method)
+    return found + [
+        Finding(
+            f"{place.name}/{', '.join(methods)}",
+            "a comparison of all takes the runs that all of them have",
+            f"besides {runs}", "runs-shared", "these are left out of it",
+        )
+        for runs, methods in more.items()
+    ]  # fmt: skip

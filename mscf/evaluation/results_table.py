@@ -33,6 +33,8 @@ TITLES = {
 SEVEN = tuple(TITLES)[:7]
 THREE_RULES = ("hd_diagonal", "hd", "hd_farthest")
 NOT_RUN = "–"
+NBSP = "\N{NO-BREAK SPACE}"  # a narrow column breaks elsewhere
+RULES = {"strict": "strict", "nan": "left out", "one": "as 1", "zero": "as 0"}
 
 
 def results_table(runs: Runs) -> pd.DataFrame:
@@ -87,7 +89,9 @@ def runs_table(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     means = means.loc[list(dict.fromkeys(rows["method"]))]
     spread = {"mean": means.mean(axis=1), "deviation": means.std(axis=1)}
     n_runs = means.count(axis=1)
-    means.columns = [f"fold {fold}, seed {seed}" for fold, seed in means.columns]
+    means.columns = [
+        f"fold{NBSP}{fold}, seed{NBSP}{seed}" for fold, seed in means.columns
+    ]
     table = means.assign(**spread).map(as_text, places=2)
     return table.assign(runs=n_runs)
 
@@ -140,11 +144,11 @@ def empty_rules_table(runs: Runs) -> pd.DataFrame:
     columns: dict[str, pd.Series] = {}
     for rule in EMPTY_RULES:
         means = under_rule(rows, rule).groupby("method")["precision"].mean()
-        columns[f"precision, {rule}"] = means
+        columns[f"Precision, {RULES[rule]}"] = means
     sums = rows.groupby("method")[list(COUNTS)].sum()
     pooled = rates(*(sums[name].to_numpy() for name in COUNTS))
     for name in ("dice", "precision", "recall"):
-        columns[f"{name}, pooled"] = pd.Series(pooled[name], index=sums.index)
+        columns[f"{TITLES[name]}, pooled"] = pd.Series(pooled[name], index=sums.index)
     table = 100 * pd.DataFrame(columns).loc[methods]
     return table.map(as_text, places=2)
 
@@ -190,7 +194,7 @@ def shown_with_interval(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataF
         {
             name: [
                 as_text(mean, decimals(name))
-                + (f" ({low:.{decimals(name)}f} to {high:.{decimals(name)}f})"
+                + (f" ({low:.{decimals(name)}f}{NBSP}to{NBSP}{high:.{decimals(name)}f})"
                    if pd.notna(low) else "")
                 for mean, low, high in zip(
                     values[name], values[f"{name}_low"], values[f"{name}_high"],

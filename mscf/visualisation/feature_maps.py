@@ -129,7 +129,7 @@ def draw_pairs(
             )  # fmt: skip
             draw_contour(ax, tumour, "white", width=0.9)
             ax.set_axis_off()
-            ax.set_title(title, fontsize=8)
+            ax.set_title(title)
     return axes
 
 

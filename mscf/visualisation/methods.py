@@ -104,7 +104,7 @@ def draw_gains(
         ax.axhline(place + 0.6, color=PALE, linewidth=0.5)
     ax.set_yticks(places, [titles.get(key, key) for key in claimed])
     ax.set_ylim(len(claimed) - 0.3, -0.7)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
     return ax
 
 
@@ -123,7 +123,7 @@ def draw_ways(ax: Axes, ways: pd.DataFrame) -> Axes:
     ax.set_ylim(len(ways) - 0.5, -0.5)
     ax.set_xlim(0, 100)
     ax.set_xlabel("tumour Dice, %")
-    ax.legend(frameon=False, loc="lower left")
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ways))
     return ax
 
 

@@ -70,10 +70,10 @@ def draw_panel(
     """
     box = region_of(truth)
     draw_errors(ax, hu[box], prediction[box], truth[box], window)
-    write(ax, 0.04, 0.03, f"{dice:.2f}", va="bottom", ha="left")
+    write(ax, 0.04, 0.03, f"{dice:.2f}", va="bottom", ha="left", fontsize=9)
     outside = int(prediction.sum() - prediction[box].sum())
     if outside:
-        write(ax, 0.96, 0.97, f"+{outside} px", va="top", ha="right", fontsize=6)
+        write(ax, 0.96, 0.97, f"+{outside} px", va="top", ha="right", fontsize=7)
     return ax
 
 
@@ -100,6 +100,14 @@ def draw_row(
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title, fontsize=9)
     return axes
+
+
+def name_row(ax: Axes, name: str) -> None:
+    """The name of a row of panels, upright beside its first."""
+    ax.text(
+        -0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=9,
+        transform=ax.transAxes,
+    )  # fmt: skip
 
 
 def rows_of_panels(n: int, columns: int = 4) -> int:

@@ -125,7 +125,7 @@ def test_numbers_are_shown_as_the_paper_prints_them(runs, kept) -> None:
     assert len(text.loc["mscf", "specificity"].split(".")[1]) == 3
     ends = shown_with_interval(table, ["dice"]).loc["mscf", "dice"]
     low, high = 100 * table.loc["mscf", ["dice_low", "dice_high"]]
-    assert ends == f"{text.loc['mscf', 'dice']} ({low:.2f} to {high:.2f})"
+    assert ends == f"{text.loc['mscf', 'dice']} ({low:.2f}\xa0to\xa0{high:.2f})"
     repeated = results_table(read_runs(kept, ["cenet", "mscf"]))
     spread = 100 * repeated.loc["mscf", "dice_sd_seeds"]
     assert shown(repeated, ["dice"]).loc["mscf", "dice"].endswith(f"± {spread:.2f}")
@@ -141,9 +141,8 @@ def test_all_ten_have_a_row_and_who_was_not_run_a_dash(runs) -> None:
 
 def test_runs_are_listed_one_by_one_and_the_repeated_compared(runs) -> None:
     table = runs_table(runs.rows)
-    assert table.loc["unet", ["fold 0, seed 1", "deviation", "runs"]].tolist() == [
-        "–", "–", 1,
-    ]  # fmt: skip
+    seed_1 = "fold\xa00, seed\xa01"
+    assert table.loc["unet", [seed_1, "deviation", "runs"]].tolist() == ["–", "–", 1]
     assert table.loc["mscf", "runs"] == 3
     repeated = several_runs(runs.rows, "mscf")
     assert set(repeated["method"]) == {"cenet", "mscf"}
@@ -163,12 +162,12 @@ def test_only_precision_depends_on_the_rule_when_masks_are_empty(place) -> None:
     half.loc[half["slice"] % 2 == 0] = empty[empty["slice"] % 2 == 0]
     keep(place, "mscf", half)
     table = empty_rules_table(read_runs(place, ["mscf"])).loc["mscf"].astype(float)
-    strict, nan = table["precision, strict"], table["precision, nan"]
+    strict, nan = table["Precision, strict"], table["Precision, left out"]
     assert nan == pytest.approx(2 * strict, abs=0.02)
-    assert table["precision, one"] == pytest.approx(strict + 50, abs=0.01)
-    assert table["precision, zero"] == strict
+    assert table["Precision, as 1"] == pytest.approx(strict + 50, abs=0.01)
+    assert table["Precision, as 0"] == strict
     dice = 2 * half["tp"].sum() / (half["predicted_px"] + half["truth_px"]).sum()
-    assert table["dice, pooled"] == pytest.approx(100 * dice, abs=0.01)
+    assert table["Dice, pooled"] == pytest.approx(100 * dice, abs=0.01)
 
 
 def test_comparisons_and_ranks_are_shown_by_title(runs) -> None:

@@ -178,6 +178,15 @@ def test_runs_that_only_some_methods_have_are_said_and_not_mixed_in(place) -> No
     assert "besides fold-0/seed-1" in said(runs)["runs-shared"]
 
 
+def test_methods_with_the_same_runs_beyond_the_shared_are_said_together(place) -> None:
+    for method, shift in (("mscf", 0.5), ("cenet", 0.4)):
+        keep(place, method, measured(shift))
+        keep(place, method, measured(shift, seed=5), seed=1)
+    keep(place, "unet", measured(0.3))
+    told = [s for s in read_runs(place, TEN).statements if s.check == "runs-shared"]
+    assert [s.file for s in told] == [f"{place.name}/cenet, mscf"]
+
+
 def test_methods_without_a_common_run_are_refused(place) -> None:
     keep(place, "mscf", measured())
     keep(place, "unet", measured(0.5), seed=1)

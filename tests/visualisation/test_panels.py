@@ -7,6 +7,7 @@ from mscf.visualisation.panels import (
     draw_panel,
     draw_row,
     draw_truth,
+    name_row,
     region_of,
     rows_of_panels,
 )
@@ -96,6 +97,18 @@ def test_all_panels_of_a_slice_show_the_same_region_under_their_titles() -> None
     assert np.array_equal(shown[0], shown[2])
     assert not axes[1, 1].images
     assert not axes[1, 1].axison
+
+
+def test_a_row_is_named_beside_its_first_panel_which_shows_no_axis() -> None:
+    figure, ax = plt.subplots()
+    ax.set_axis_off()
+    name_row(ax, "CE-Net")
+    figure.canvas.draw()
+    name, panel = ax.texts[0].get_window_extent(), ax.get_window_extent()
+    plt.close(figure)
+    assert ax.texts[0].get_text() == "CE-Net"
+    assert name.x1 < panel.x0
+    assert name.height > name.width  # upright
 
 
 @pytest.mark.parametrize(("n", "rows"), [(1, 1), (4, 1), (5, 2), (11, 3)])
