@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.patheffects as effects
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mscf.visualisation.segmentations import (
     Image,
@@ -110,9 +113,20 @@ def name_row(ax: Axes, name: str) -> None:
     )  # fmt: skip
 
 
-def rows_of_panels(n: int, columns: int = 4) -> int:
-    """How many rows of ``columns`` panels hold ``n`` of them."""
-    return -(-n // columns)
+def panel_axes(
+    rows: int, columns: int, side: float = 1.8
+) -> tuple[Figure, NDArray[np.object_]]:
+    """A figure of square panels, ``side`` inches each, however many there are.
+
+    A line above and a legend below have their room; the axes are ``(rows, columns)``.
+    """
+    size = max(columns * side, 4.2), rows * side + 0.8
+    return plt.subplots(rows, columns, figsize=size, dpi=150, squeeze=False)
+
+
+def rows_of_panels(n: int, columns: int = 4) -> tuple[int, int]:
+    """Rows and columns that hold ``n`` panels, at most ``columns`` in a row."""
+    return -(-n // columns), min(n, columns)
 
 
 def write(ax: Axes, x: float, y: float, text: str, **where: object) -> None:

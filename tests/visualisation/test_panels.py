@@ -8,6 +8,7 @@ from mscf.visualisation.panels import (
     draw_row,
     draw_truth,
     name_row,
+    panel_axes,
     region_of,
     rows_of_panels,
 )
@@ -111,6 +112,19 @@ def test_a_row_is_named_beside_its_first_panel_which_shows_no_axis() -> None:
     assert name.height > name.width  # upright
 
 
-@pytest.mark.parametrize(("n", "rows"), [(1, 1), (4, 1), (5, 2), (11, 3)])
-def test_rows_hold_every_panel(n, rows) -> None:
-    assert rows_of_panels(n) == rows
+@pytest.mark.parametrize(
+    ("n", "grid"), [(1, (1, 1)), (3, (1, 3)), (4, (1, 4)), (5, (2, 4)), (11, (3, 4))]
+)
+def test_rows_hold_every_panel(n, grid) -> None:
+    assert rows_of_panels(n) == grid
+
+
+def test_few_methods_take_a_small_figure() -> None:
+    """The size was that of ten: two methods stood in an empty page."""
+    ten, _ = panel_axes(11, 7)
+    two, axes = panel_axes(3, 7)
+    plt.close(ten)
+    plt.close(two)
+    assert axes.shape == (3, 7)
+    assert two.get_figwidth() == ten.get_figwidth() == 7 * 1.8
+    assert two.get_figheight() < ten.get_figheight() / 3
