@@ -44,9 +44,9 @@ class SpatialContext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query = as_sequence(self.query(x))  # (B, N, C/8), Eq. 1
         key = as_sequence(self.key(x))  # (B, N, C/8), Eq. 1
-        value = as_sequence(self.value(x))  # (B, N, C), F'
+        value = as_sequence(self.value(x))  # (B, N, C), F
         # Eq. 2: K on the rows of M, no 1/sqrt(d); the paper's K asks, its Q answers.
-        context = attend(key, query, value)  # (B, N, C), X' = M F'
+        context = attend(key, query, value)  # (B, N, C), M F
         return self.alpha * as_map(context, like=x) + x  # Eq. 3
 
 
@@ -73,7 +73,7 @@ class ChannelContext(nn.Module):
             affinity = channel_affinity(features, self.softmax)  # (B, C, C), Eq. 4
             if self.eq5 == "rows":
                 affinity = affinity.mT
-            context = features @ affinity  # (B, N, C), X' = F M, Eq. 5 as printed
+            context = features @ affinity  # (B, N, C), X' = X G, Eq. 5 as printed
         return self.beta * as_map(context, like=x) + x  # Eq. 6
 
 

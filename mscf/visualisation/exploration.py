@@ -67,7 +67,7 @@ def mark_diameters(ax: Axes) -> None:
     ax.set_xticks([mm for mm in DIAMETERS if low <= mm <= high])
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlabel("diameter of the ball of equal volume, mm")
+    ax.set_xlabel("diameter, mm")
 
 
 def draw_numbers(ax: Axes, cases: pd.DataFrame, column: str, words: str) -> Axes:
@@ -78,7 +78,7 @@ def draw_numbers(ax: Axes, cases: pd.DataFrame, column: str, words: str) -> Axes
     )  # fmt: skip
     ax.set_xlabel(words)
     ax.set_ylabel("cases")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
@@ -87,12 +87,11 @@ def draw_spacing(ax: Axes, cases: pd.DataFrame) -> Axes:
     """Pixel against slice thickness in mm, a point a case, larger with more slices."""
     sns.scatterplot(
         cases, x="pixel_mm", y="thickness_mm", size="slices", sizes=(20, 110),
-        color=MAIN, alpha=0.6, legend="brief", ax=ax,
+        color=MAIN, alpha=0.6, legend=False, ax=ax,  # it would lie on the points
     )  # fmt: skip
     ax.set_xlabel("pixel, mm")
     ax.set_ylabel("distance of slices, mm")
     ax.set_ylim(0)
-    ax.legend(title="slices", fontsize=7, title_fontsize=8)
     return ax
 
 

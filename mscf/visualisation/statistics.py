@@ -113,8 +113,8 @@ def draw_profile(ax: Axes, labels: NDArray[np.uint8]) -> Axes:
         ax.plot(share, color=colour, label=name)
     ax.set_xlabel("slice, from the feet upwards")
     ax.set_ylabel("% of the slice")
-    ax.set_ylim(0)
-    ax.legend()
+    ax.set_ylim(0, 1.35 * ax.get_ylim()[1])  # room for the legend above the curves
+    ax.legend(loc="upper left")
     return ax
 
 
