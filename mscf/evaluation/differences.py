@@ -92,7 +92,7 @@ def against_baselines(
     counts slices on which both methods draw something.
 
     Raises:
-        InputError: as ``over_seeds``.
+        InputError: two methods do not have the same slices.
     """
     if ours not in set(rows["method"]) or not baselines:
         return pd.DataFrame(columns=COMPARISON_COLUMNS)

@@ -46,8 +46,9 @@ def slice_metrics(
 
     Masks are boolean or integers 0 and 1. ``spacing`` is (rows, columns) in mm, one
     pair or one a slice, and adds the columns ``*_mm``; ``surface`` adds ``hd_edge``,
-    ``hd95`` and ``assd``; ``empty`` is the rule for 0/0, see ``rates``. Gives a scalar
-    a name for one slice, an array of length N for a stack.
+    ``hd95`` and ``assd``; ``empty`` is the rule for 0/0: "strict" (1 where the masks
+    are equal, else 0), "nan", "one" or "zero". Gives a scalar a name for one slice, an
+    array of length N for a stack.
 
     ``hd`` is NaN where exactly one mask is empty, as are the three of ``surface``;
     there ``hd_diagonal`` is the image's diagonal and ``hd_farthest`` the worst that

@@ -36,7 +36,9 @@ def load(where: Path | str) -> nn.Module:
     >>> logits = network(torch.zeros(1, 3, 448, 448))  # (1, 1, 448, 448)
 
     Raises:
-        SettingsError, CheckpointError: as `open_weights`.
+        SettingsError: there is none; weights under a name are not released yet.
+        CheckpointError: a folder without a checkpoint, a damaged file, weights of
+            another network.
     """
     return open_weights(where).network
 

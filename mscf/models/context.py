@@ -103,6 +103,7 @@ class ContextBlock(nn.Module):
         self.subtract_one = residual == "once" and spatial and channel
 
     def forward(self, x: Tensor) -> Tensor:
+        """The map ``(B, C, H, W)`` with its contexts added, of the same shape."""
         branches = [branch for branch in (self.spatial, self.channel) if branch]
         out = sum(branch(x) for branch in branches)  # Eq. 7
         return out - x if self.subtract_one else out

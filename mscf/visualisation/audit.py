@@ -77,7 +77,7 @@ def draw_readings(ax: Axes, percent: Mapping[str, float], printed: float) -> Axe
         ax.text(value * shift, place, f"{value:.3f}", va="center", ha=side, fontsize=8)
     ax.set_yticks(places, names)
     ax.set_xscale("log")
-    ax.set_xlim(0.2, 5)
+    ax.set_xlim(0.15, 5)  # room for the number left of the smallest
     ax.set_xticks([0.2, 0.37, 1, 2, 4], ["0.2", "0.37", "1", "2", "4"])
     ax.minorticks_off()
     ax.invert_yaxis()

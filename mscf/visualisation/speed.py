@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from mscf.visualisation.style import INK, MAIN, PALE, SECOND, THIRD
 
@@ -29,6 +30,9 @@ def draw_sizes(axes: Sequence[Axes], figures: Sequence[dict]) -> Sequence[Axes]:
         ax.set_yscale("log")
         ticks = [line["value"] for line in figures]
         ax.set_xticks(ticks, [f"{side:g}" for side in ticks])
+        # Under two decades: powers of ten alone would leave an axis with one number.
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.minorticks_off()
         ax.set_xlabel("pixels a side")
         ax.set_ylabel(label)
@@ -72,8 +76,15 @@ def draw_roofline(
         y = flops / part["forward"]["seconds"]["median"]
         colour = colours.get(name.split()[0], MAIN)
         ax.scatter(x, y, color=colour, s=26, zorder=3)
+        # Neighbours in turn left and right: parts 2 and 3 lie on each other.
+        place, side = ((-4, 3), "right") if n % 2 else ((4, -9), "left")
         ax.annotate(
-            str(n), (x, y), xytext=(4, -9), textcoords="offset points", fontsize=8
+            str(n),
+            (x, y),
+            xytext=place,
+            textcoords="offset points",
+            ha=side,
+            fontsize=8,
         )
     ax.set_xscale("log")
     ax.set_yscale("log")

@@ -50,7 +50,7 @@ def test_two_processes_are_one_that_accumulates_two_parts(
     for name in ("one", "two"):
         rows = pd.read_csv(tmp_path / name / "per_slice.csv")
         assert sorted(rows[["case", "slice"]].to_numpy().tolist()) == sorted(test)
-    shows(shown=f"losses differ by {(one - two).abs().max():.0e}")
+    shows(shown=f"losses differ by {(one - two).abs().max():.1g}")
 
 
 def lines(ended: Ended) -> list[str]:

@@ -61,7 +61,7 @@ def test_one_command_trains_cenet_with_two_processes(
     rows = pd.read_csv(tmp_path / "two/per_slice.csv")
     assert len(rows) == len(rows[["case", "slice"]].drop_duplicates()) == 6
     assert not list((tmp_path / "two").glob("rank*"))
-    shows(shown=f"losses differ by {difference:.0e}")
+    shows(shown=f"losses differ by {difference:.1g}")
 
 
 LONG = {"batch_size": 8, "epochs": 10, "split": "slice", "fold": 3}  # 2 steps each
@@ -86,7 +86,7 @@ def test_twenty_steps_of_two_processes_are_those_of_one(
     assert difference < 1e-5
     shows(
         tried=20,
-        shown=f"20 steps of {method}: losses differ by {difference:.0e}, one process "
+        shown=f"20 steps of {method}: losses differ by {difference:.1g}, one process "
         f"{seconds['one']:.0f} s, two {seconds['two']:.0f} s",
     )
 
@@ -194,7 +194,9 @@ def test_a_rank_that_hangs_is_named(tiny_store, tmp_path, shows) -> None:
     assert done.returncode == 8, done.stderr
     assert "no answer in time from rank 1 since step 1:0" in done.stderr
     assert not living(family)
-    shows(shown=f"with --timeout 10 ended {seconds:.0f} s after the last sign of life")
+    shows(
+        shown=f"with `--timeout 10` ended {seconds:.0f} s after the last sign of life"
+    )
 
 
 @check
