@@ -95,6 +95,13 @@ def test_a_notebook_opens_with_a_title_that_pages_can_link_to(path) -> None:
 
 
 @EVERY
+def test_a_page_opens_with_no_screen_of_imports(path) -> None:
+    for cell in code_cells(path):
+        if "import " in cell.source and len(cell.source.splitlines()) >= 10:
+            assert "hide-input" in tags(cell)  # a click shows them
+
+
+@EVERY
 def test_a_notebook_is_a_page_of_the_book(path) -> None:
     text = (ROOT / "_toc.yml").read_text()
     pages = [
