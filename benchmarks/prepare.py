@@ -26,7 +26,7 @@ def gunzip(files: list[Path]) -> int:
 def figures(quick: bool) -> list[dict]:
     """Ratios of seconds; the bytes are the same."""
     few, many, size, rounds = (2, 4, 128, 1) if quick else (8, 40, 512, 5)
-    warm, pixels = (0, 96) if quick else (1, 448)
+    warm, pixels = (0, 192) if quick else (1, 448)
     with tempfile.TemporaryDirectory() as folder:
         sources = {
             n: make_phantoms(Path(folder, f"cases-{n}"), n, seed=n, size=size)

@@ -122,6 +122,7 @@ def test_a_page_is_whole(page, width) -> None:
 def test_a_page_has_no_barrier(page) -> None:
     page.set_viewport_size(sized(1280))
     page.emulate_media(color_scheme="light")
+    page.reload()  # the theme looks once which cells scroll, and makes these focusable
     assert barriers(page) == []
 
 
