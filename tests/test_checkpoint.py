@@ -57,12 +57,12 @@ def test_a_cut_file_is_refused(written, length) -> None:
         read_checkpoint(path)
 
 
-@pytest.mark.claim("security", "a file that would run code is refused, and runs none")
 def test_a_run_s_folder_is_refused_with_the_name_that_is_meant(tmp_path) -> None:
     with pytest.raises(CheckpointError, match=r"; name the best\.ckpt in it \["):
         read_checkpoint(tmp_path)
 
 
+@pytest.mark.claim("security", "a file that would run code is refused, and runs none")
 def test_a_pickle_is_refused_and_runs_nothing(tmp_path) -> None:
     class Payload:
         def __reduce__(self):

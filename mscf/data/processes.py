@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -60,7 +61,7 @@ def spread(
     """``in_order`` in several processes."""
     # Not a fork: the caller may have threads (torch), which a fork would break.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=one_thread) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=begin) as pool:
         waiting: deque = deque()
         try:
             for item in items:
@@ -73,6 +74,18 @@ def spread(
             pool.shutdown(cancel_futures=True)  # after an error the rest is in vain
 
 
-def one_thread() -> None:
-    """The cores are busy with processes: torch, which none has loaded yet, obeys."""
+def begin() -> None:
+    """What each process does before its first item."""
+    # The cores are busy with processes: torch, which none has loaded yet, obeys.
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as the one that started it is gone.
+
+    The pool alone would wait for items for ever: of the pipe they come through each
+    of its processes holds both ends.
+    """
+    multiprocessing.parent_process().join()
+    os._exit(1)

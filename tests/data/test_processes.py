@@ -1,8 +1,12 @@
 """How many processes, and what becomes of work that memory does not suffice for."""
 
 import os
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -52,3 +56,19 @@ def test_a_process_that_the_system_ends_is_one_line() -> None:
 def test_another_error_stays_what_it_is() -> None:
     with pytest.raises(RuntimeError, match="negative"):
         list(in_order(torch.empty, [(-1,)], 1))
+
+
+def test_processes_end_with_the_one_that_started_them() -> None:
+    """A kernel that is killed while a notebook prepares data must leave none behind."""
+    work = "import time; from mscf.data.processes import in_order; "
+    work += "list(in_order(time.sleep, [60] * 9, 2))"
+    first = psutil.Process(subprocess.Popen([sys.executable, "-c", work]).pid)
+    while len(started := first.children()) < 3:  # two at work, one counts resources
+        assert first.is_running()
+        time.sleep(0.02)
+    first.kill()
+    _, left = psutil.wait_procs([first, *started], timeout=10)
+    left = [p for p in left if p.status() != psutil.STATUS_ZOMBIE]
+    for process in left:
+        process.kill()
+    assert not left

@@ -110,6 +110,6 @@ def test_the_gain_of_a_scale_is_over_the_slices_that_have_it() -> None:
     assert table.loc[64, "difference"] == pytest.approx(0.085)
     assert 0.05 < table.loc[64, "low"] < 0.085 < table.loc[64, "high"] < 0.12
     assert table.loc[128, "slices"] == table.loc[128, "patients"] == 4
-    assert str(table.loc[128:, ["slices", "patients"]].to_numpy()) == "[[4 4]]"
+    assert {table[name].dtype.kind for name in ("slices", "patients")} == {"i"}
     assert table.loc[128, "before"] == pytest.approx(0.2)
     assert table.loc[128, "high"] == pytest.approx(-0.1)
