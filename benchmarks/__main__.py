@@ -37,10 +37,11 @@ def main() -> None:
         for topic in options.topics or TOPICS:
             print(f"== {topic}")
             figures = importlib.import_module(f"benchmarks.{topic}").figures
-            found = figures(options.quick)
-            for line in found:
-                print(said(line))
-            write(topic, found, options.quick, folder)
+            found = []
+            for line in figures(options.quick):  # what is there stays if one is cut
+                print(said(line), flush=True)
+                found.append(line)
+                write(topic, found, options.quick, folder)
 
 
 def said(line: dict) -> str:

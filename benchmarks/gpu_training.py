@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -57,9 +58,8 @@ def loading(size: int, batch: int, batches: int) -> list[dict]:
     return [measured(what, rate, "slices a second", workers=workers)]
 
 
-def trained(size: int, batch: int, patients: int, epochs: int) -> list[dict]:
+def trained(size: int, batch: int, patients: int, epochs: int) -> Iterator[dict]:
     """Slices a second of whole `mscf train`, loading and watching included, alone."""
-    found = []
     with tempfile.TemporaryDirectory() as folder:
         cases = make_phantoms(Path(folder, "cases"), patients, seed=0, lesions="large")
         prepare(cases, Path(folder, "store"), size=size)
@@ -73,19 +73,19 @@ def trained(size: int, batch: int, patients: int, epochs: int) -> list[dict]:
             how = "mscf train --cuda-graph" if graph else "mscf train"
             what = f"{how}, {size}, {batch} slices, alone"
             hours = SLICES / rates["median"] / 3600
-            found += [
-                measured(what, rates["median"], "slices a second", rate=rates),
-                measured(
-                    f"{what}: the paper's recipe, {SLICES:,} slices", hours, "hours"
-                ),
-            ]
-    return found
+            recipe = f"{what}: the paper's recipe, {SLICES:,} slices"
+            yield measured(what, rates["median"], "slices a second", rate=rates)
+            yield measured(recipe, hours, "hours")
 
 
-def figures(quick: bool) -> list[dict]:
-    """Loading, whole training, bf16 over many steps, compiling."""
+def figures(quick: bool) -> Iterator[dict]:
+    """Loading, bf16 over many steps, whole training, compiling: the longest last."""
     if quick:
-        found = loading(192, 2, 4) + trained(192, 2, 2, 2)
-        return found + loss_difference(192, 1, 2)
-    found = loading(SIZE, BATCH, 200) + trained(SIZE, BATCH, 12, 4)
-    return found + loss_difference(SIZE, BATCH, 200) + compiled(SIZE)
+        yield from loading(192, 2, 4)
+        yield from loss_difference(192, 1, 2)
+        yield from trained(192, 2, 2, 2)
+        return
+    yield from loading(SIZE, BATCH, 200)
+    yield from loss_difference(SIZE, BATCH, 200)
+    yield from trained(SIZE, BATCH, 12, 4)
+    yield from compiled(SIZE)

@@ -327,13 +327,14 @@ def fastest_precision(device: torch.device) -> str:
 
 
 FREE = {
-    "data", "out", "epochs", "cuda_graph", "workers", "timeout", "finetune_from",
+    "data", "out", "epochs", "workers", "timeout", "finetune_from",
     "require_pretrained", "resume", "allow_inexact",
 }  # fmt: skip
 
 
 LAST_BITS = {
-    "gpus", "processes", "accumulate", "compile", "sync_batch_norm", "deterministic",
+    "gpus", "processes", "accumulate", "compile", "cuda_graph", "sync_batch_norm",
+    "deterministic",
 }  # fmt: skip
 
 

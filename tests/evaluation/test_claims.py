@@ -7,6 +7,7 @@ from mscf.evaluation.claims import (
     lesions_table,
     separation_claim,
     separation_table,
+    split_claim,
 )
 from mscf.evaluation.outcome import outcome
 
@@ -64,6 +65,46 @@ def test_the_rules_ask_for_margin_interval_and_test_together() -> None:
         assert outcome(*changed, 22) == "undecided"
     assert outcome(0.4, 0.1, 0.9, 0.01, 22) == "contradicted"
     assert outcome(0.4, 0.1, 0.9, 0.01, 19) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("gain", "patients", "word"),
+    [
+        (0.10, 22, "holds here"),
+        (0.10, 19, "undecided at this size"),
+        (0.015, 22, "does not hold here"),  # above 0 for sure, but below the margin
+        (-0.10, 22, "does not hold here"),
+    ],
+)
+def test_the_split_is_judged_on_the_slices_tested_under_both(
+    gain, patients, word
+) -> None:
+    by_patient = rows(0.05, patients)
+    by_slice = by_patient.assign(split="slice", fold=3, dice=by_patient["dice"] + gain)
+    lonely = by_slice[by_slice["slice"] == 0].assign(slice=7, dice=0.0)
+    table = split_claim(pd.concat([lonely, by_slice]), by_patient)
+    assert [*table.index] == ["cenet", "mscf"]
+    assert (table["outcome"] == word).all()
+    assert (table[["slices", "patients"]] == [2 * patients, patients]).all(axis=None)
+    np.testing.assert_allclose(table["difference"], 100 * gain)
+    np.testing.assert_allclose(table["by slice"] - table["by patient"], 100 * gain)
+
+
+def test_splits_are_compared_seed_by_seed_and_corrected_over_methods() -> None:
+    by_patient = pd.concat([rows(0.0).assign(seed=n) for n in (0, 1)])
+    up = by_patient["seed"].map({0: 0.2, 1: 0.0}) + 0.01 * by_patient["patient"].map(
+        lambda name: int(name[1:]) - 8
+    )
+    table = split_claim(by_patient.assign(dice=by_patient["dice"] + up), by_patient)
+    assert (table["slices"] == 44).all()  # of two seeds one mean
+    np.testing.assert_allclose(table["difference"], 100 * (0.1 + 0.025))
+    one = split_claim(
+        *(
+            x[x["method"] == "mscf"]
+            for x in (by_patient.assign(dice=by_patient["dice"] + up), by_patient)
+        )
+    )
+    assert table.loc["mscf", "p"] == pytest.approx(2 * one.loc["mscf", "p"])
 
 
 def test_separation_is_averaged_over_the_scales_that_a_slice_has() -> None:
