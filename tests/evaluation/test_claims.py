@@ -92,18 +92,14 @@ def test_the_split_is_judged_on_the_slices_tested_under_both(
 
 def test_splits_are_compared_seed_by_seed_and_corrected_over_methods() -> None:
     by_patient = pd.concat([rows(0.0).assign(seed=n) for n in (0, 1)])
-    up = by_patient["seed"].map({0: 0.2, 1: 0.0}) + 0.01 * by_patient["patient"].map(
-        lambda name: int(name[1:]) - 8
-    )
-    table = split_claim(by_patient.assign(dice=by_patient["dice"] + up), by_patient)
+    patient = by_patient["patient"].str[1:].astype(int)
+    up = by_patient["seed"].map({0: 0.2, 1: 0.0}) + 0.01 * (patient - 8)
+    by_slice = by_patient.assign(dice=by_patient["dice"] + up)
+    alone = by_slice[by_slice["seed"] == 0].assign(seed=2, dice=1.0)  # has no partner
+    table = split_claim(pd.concat([by_slice, alone]), by_patient)
     assert (table["slices"] == 44).all()  # of two seeds one mean
     np.testing.assert_allclose(table["difference"], 100 * (0.1 + 0.025))
-    one = split_claim(
-        *(
-            x[x["method"] == "mscf"]
-            for x in (by_patient.assign(dice=by_patient["dice"] + up), by_patient)
-        )
-    )
+    one = split_claim(*(t[t["method"] == "mscf"] for t in (by_slice, by_patient)))
     assert table.loc["mscf", "p"] == pytest.approx(2 * one.loc["mscf", "p"])
 
 
