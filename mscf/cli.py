@@ -86,6 +86,10 @@ def train(
         160.0,
     ),
     slices: Annotated[str, Option(help="tumour, or all that the store has")] = "tumour",
+    patients: Annotated[
+        int | None,
+        Option(help="to train on, for a learning curve", show_default="all"),
+    ] = None,
     augment: Annotated[bool, Option(help="CE-Net's augmentation")] = True,
     pretrained: Annotated[
         bool, Option(help="ImageNet weights where they can be had")

@@ -97,3 +97,25 @@ def train_and_test_rows(
             "no-tumour", "choose another fold or seed, or give more cases",
         )  # fmt: skip
     return training, test
+
+
+def of_some_patients(
+    index: pd.DataFrame, rows: NDArray[np.int64], patients: int, seed: int
+) -> NDArray[np.int64]:
+    """Those training rows that are of so many patients, drawn by the seed.
+
+    Each of the patients has tumour. Fewer patients are among the more of equal seed, so
+    that a learning curve adds to what was there.
+
+    Raises:
+        SettingsError: there are not so many.
+    """
+    of = index.set_index("row").loc[rows]
+    there = sorted(of["patient"][of["stored_tumour_px"] > 0].unique())
+    if patients > len(there):
+        raise SettingsError(
+            "patients", f"must be at most the {len(there)} with tumour to train on",
+            patients, "patients",
+        )  # fmt: skip
+    drawn = np.random.default_rng(seed).permutation(there)[:patients]
+    return rows[of["patient"].isin(drawn).to_numpy()]

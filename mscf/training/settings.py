@@ -44,6 +44,7 @@ class TrainSettings:
     seed: int = 0  # weights, order, augmentation, split
     window: tuple[float, float] = (-40.0, 160.0)  # HU; open point 24
     slices: str = "tumour"  # or "all"; open point 25
+    patients: int | None = None  # so many to train on; None: all that do not test
     augment: bool = True  # CE-Net's; open point 26
     pretrained: bool = True  # ImageNet weights for the encoder
     require_pretrained: bool = False  # end where they cannot be had
@@ -143,6 +144,7 @@ LEAST = {
     "batch_size": 1,
     "fold": 0,
     "seed": 0,
+    "patients": 1,
     "gpus": 0,
     "processes": 1,
     "accumulate": 1,

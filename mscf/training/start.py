@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mscf.checkpoint import read_checkpoint
 from mscf.data.dataset import SliceDataset
-from mscf.data.splits import make_split, train_and_test_rows
+from mscf.data.splits import make_split, of_some_patients, train_and_test_rows
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, DownloadError, Finding, SettingsError
 from mscf.models import build
@@ -31,6 +31,10 @@ def split_slices(
     train_rows, test_rows = train_and_test_rows(
         store.index, split, settings.fold, settings.slices
     )
+    if settings.patients is not None:
+        train_rows = of_some_patients(
+            store.index, train_rows, settings.patients, settings.seed
+        )
     if settings.batch_size > len(train_rows):
         raise SettingsError(
             "batch_size", "must not exceed the training slices", settings.batch_size,

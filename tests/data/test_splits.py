@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mscf.data.splits import FOLDS, make_split, train_and_test_rows, write_split
+from mscf.data.splits import (
+    FOLDS,
+    make_split,
+    of_some_patients,
+    train_and_test_rows,
+    write_split,
+)
 from mscf.errors import InputError, SettingsError
 
 
@@ -136,3 +142,27 @@ def test_on_the_excerpt_one_persons_two_scans_stay_together(tmp_path) -> None:
         fold = make_split(index, "patient", seed).groupby("case")["fold"].first()
         assert fold["liver_0"] == fold["liver_1"]
         assert fold["liver_6"] == fold["liver_7"]
+
+
+@given(patients, seeds, st.data())
+def test_some_patients_are_whole_with_tumour_and_among_the_more(
+    numbers, seed, data
+) -> None:
+    index = index_of(numbers, empty=range(numbers[0]))  # the first has no tumour
+    rows = index["row"].to_numpy()
+    few, more = sorted(
+        data.draw(st.lists(st.integers(1, len(numbers) - 1), min_size=2, max_size=2))
+    )
+    drawn = [set(of_some_patients(index, rows, n, seed).tolist()) for n in (few, more)]
+    assert drawn[0] <= drawn[1]
+    for chosen, n in zip(drawn, (few, more), strict=True):
+        of = index.loc[sorted(chosen), "patient"]
+        assert of.nunique() == n
+        assert "P0" not in {*of}
+        assert len(of) == index["patient"].isin(of.unique()).sum()
+
+
+def test_more_patients_than_there_are_is_one_clear_line() -> None:
+    index = index_of([3, 4, 5])
+    with pytest.raises(SettingsError, match=r"patients: must be at most the 3 .* 4"):
+        of_some_patients(index, index["row"].to_numpy(), 4, seed=0)

@@ -1,6 +1,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from small_run import SmallNetwork, settings_for
 from torch import nn
 
 from mscf.checkpoint import read_checkpoint
+from mscf.data.store import open_store
 from mscf.errors import (
     CheckpointError,
     DownloadError,
@@ -20,7 +22,20 @@ from mscf.errors import (
 )
 from mscf.training import loop, run_folder, start
 from mscf.training.loop import train
-from mscf.training.start import start_at_log_odds, starting_network
+from mscf.training.start import (
+    split_slices,
+    start_at_log_odds,
+    starting_network,
+)
+
+
+def test_a_run_on_some_patients_tests_the_same_slices(tiny_store, tmp_path) -> None:
+    some = settings_for(tiny_store, tmp_path / "some", patients=2)
+    store = open_store(tiny_store)
+    training, test = split_slices(some, store)
+    of_all, same = split_slices(replace(some, patients=None), store)
+    assert training.index["patient"].nunique() == 2 < of_all.index["patient"].nunique()
+    assert test.index.equals(same.index)
 
 
 def test_a_run_leaves_history_record_weights_and_rows(
