@@ -65,11 +65,13 @@ def gains(baselines: list[str]) -> pd.DataFrame:
 
 
 def test_no_reading_is_further_from_ours_than_one_training_scatters() -> None:
-    """The page says so of the block's readings, with either seed."""
+    """The page says so of the block's readings, in the mean over their seeds."""
     noise = NOISE * scatter(gains([*METHODS][:-1])).loc["all", "deviation"]
     readings = gains(READINGS)
-    assert set(readings["baseline"]) == set(READINGS)
-    assert readings["difference"].abs().max() < noise
+    assert (readings["baseline"].value_counts()[READINGS] == 3).all()
+    of_each = readings.groupby("baseline")["difference"]
+    assert of_each.mean().abs().max() < noise
+    assert (of_each.min() * of_each.max() < 0).mean() > 0.5  # the sign changes
 
 
 def test_no_reading_moves_dice_as_far_as_more_epochs() -> None:
