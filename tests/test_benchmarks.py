@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from benchmarks import imports
 from benchmarks.__main__ import ALL, main, said
-from benchmarks.racing import figure, race, those_that_run, write
+from benchmarks.racing import figure, measured, race, those_that_run, write
 
 
 def bench(*words: str) -> subprocess.CompletedProcess:
@@ -30,6 +31,19 @@ def test_every_topic_runs_and_writes_its_figures(topic, tmp_path) -> None:
         ratio = line.get("ratio", {"low": 1, "median": 1, "high": 1})
         # A quick difference of two times may even be negative.
         assert ratio["low"] <= ratio["median"] <= ratio["high"]
+
+
+def test_a_topic_that_is_cut_keeps_what_it_had(monkeypatch, tmp_path) -> None:
+    def figures(quick):
+        yield measured("first", 1.0, "s")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(imports, "figures", figures)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "imports", "--out", str(tmp_path)])
+    with pytest.raises(KeyboardInterrupt):
+        main()
+    kept = json.loads((tmp_path / "imports.json").read_text())["figures"]
+    assert [line["what"] for line in kept] == ["first"]
 
 
 def test_an_unknown_topic_ends_in_one_line_that_names_the_others(

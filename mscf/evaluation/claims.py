@@ -69,14 +69,13 @@ def split_claim(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFram
             **with_interval(of["dice_x"] - of["dice_y"], patients),
             "margin": SPLIT_MARGIN,
         }  # fmt: skip
-    found = pd.DataFrame(table).T
+    found = pd.DataFrame.from_dict(table, orient="index")
     found["p"] = holm(found["p"])
-    counts = {"slices": int, "patients": int}
     words = [
         HERE[outcome(*row, margin=SPLIT_MARGIN)]
         for row in found[["difference", "low", "high", "p", "patients"]].to_numpy()
     ]
-    return found.astype(counts).assign(outcome=words)
+    return found.assign(outcome=words)
 
 
 def separation_claim(rows: pd.DataFrame) -> dict[str, object]:

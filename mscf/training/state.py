@@ -259,7 +259,7 @@ class RunState:
         try:
             position = Position(**state["position"])
             schedule = Schedule(**state["schedule"])
-            inexact = self._inexact(header["exact"])
+            inexact = self._inexact(header["settings"] | header["exact"])
             done = schedule.end or position.epoch >= self.settings.epochs
             if inexact and not (done or self.settings.allow_inexact):
                 raise CheckpointError(
@@ -334,7 +334,11 @@ class RunState:
             )  # fmt: skip
 
     def _inexact(self, there: dict) -> list[str]:
-        """What would make the rest of the run differ in its last bits."""
+        """What would make the rest of the run differ in its last bits.
+
+        ``there`` is how it was, settings included: a checkpoint may be of before one
+        of them was found to move bits.
+        """
         return [
             f"{name} {value} instead of {there[name]}"
             for name, value in exactly(self.settings).items()

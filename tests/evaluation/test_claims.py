@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,9 @@ from mscf.evaluation.claims import (
     split_claim,
 )
 from mscf.evaluation.outcome import outcome
+from mscf.evaluation.runs import read_runs
+
+EXCERPT = Path(__file__).parents[2] / "results/excerpt-448"
 
 
 def rows(gain: float, patients: int = 22, noise: float = 0.01) -> pd.DataFrame:
@@ -101,6 +106,17 @@ def test_splits_are_compared_seed_by_seed_and_corrected_over_methods() -> None:
     np.testing.assert_allclose(table["difference"], 100 * (0.1 + 0.025))
     one = split_claim(*(t[t["method"] == "mscf"] for t in (by_slice, by_patient)))
     assert table.loc["mscf", "p"] == pytest.approx(2 * one.loc["mscf", "p"])
+
+
+def test_on_the_excerpt_every_network_scores_higher_by_slice_and_none_decides() -> None:
+    """What the pages Excerpt and Leakage say in words."""
+    methods = ["cenet", "self_attention", "mscf+channel", "mscf"]
+    of = {s: read_runs(EXCERPT / s, methods).rows for s in ("slice", "patient")}
+    table = split_claim(of["slice"], of["patient"])
+    assert [*table.index] == methods
+    assert (table["slices"] == len(of["slice"]) / len(methods)).all()  # each has both
+    assert (table["difference"] > 0).all()
+    assert (table["outcome"] == "undecided at this size").all()
 
 
 def test_separation_is_averaged_over_the_scales_that_a_slice_has() -> None:

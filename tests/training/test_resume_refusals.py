@@ -171,3 +171,19 @@ def test_another_version_device_or_number_of_threads_is_refused_unless_allowed(
     refused(resume, tmp_path / "run", words, "--allow-inexact", "[run-exact]")
     assert resume(allow_inexact=True).record["inexact"] == [words]
     assert json.loads((tmp_path / "run/run.json").read_text())["inexact"] == [words]
+
+
+@pytest.mark.parametrize(("was", "words"), [(False, None), (True, "cuda_graph False")])
+def test_a_run_of_before_a_setting_moved_last_bits_is_asked_by_its_settings(
+    was, words, resume, tmp_path
+) -> None:
+    path = tmp_path / "run/last.ckpt"
+    tensors, record = read_checkpoint(path)
+    del record["exact"]["cuda_graph"]
+    record["settings"]["cuda_graph"] = was
+    write_checkpoint(path, tensors, record)
+    if words:
+        refused(resume, tmp_path / "run", words, "--allow-inexact", "[run-exact]")
+    assert resume(allow_inexact=True).record.get("inexact") == (
+        [f"{words} instead of True"] if words else None
+    )
