@@ -11,10 +11,11 @@
 import sys
 from itertools import product
 
+config.setdefault("results", "results")
 NAME = f"{config['name']}-{config['size']}"
 STORE = f"data/{NAME}"
 RUNS = f"runs/grid/{NAME}"
-RESULTS = f"{config.get('results', 'results')}/{NAME}"
+RESULTS = f"{config['results']}/{NAME}"
 RUN = "{split}/{method}/fold-{fold}/seed-{seed}"
 SPLITS = sorted({split for block in config["runs"] for split in block["splits"]})
 PYTHON = sys.executable
@@ -41,7 +42,8 @@ def options(settings):
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         else:
-            words += [f"--{name}", str(value)]
+            several = value if isinstance(value, list) else [value]
+            words += [f"--{name}", *map(str, several)]
     return words
 
 

@@ -16,8 +16,8 @@ def main(
     verbose: Verbose = False,
 ) -> None:
     """Write audit.json from table1.csv and from counts of the networks."""
-    from mscf.audit import read_table1
-    from mscf.audit_facts import facts
+    from mscf.pages.audit import read_table1
+    from mscf.pages.audit_facts import facts
     from mscf.replacing import replacing
 
     with one_line_errors(verbose):

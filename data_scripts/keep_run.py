@@ -32,16 +32,16 @@ def main(
     verbose: Verbose = False,
 ) -> None:
     """Write the tables of a finished run, and of what it must beat."""
-    from mscf.results import keep_run
+    from mscf.kept.results import keep_run
 
     with one_line_errors(verbose):
         folder = keep_run(run, results, examples, beside, label)
         if attributions:
-            from mscf.attributions import write_attributions  # brings captum
+            from mscf.kept.attributions import write_attributions  # brings captum
 
             write_attributions(run, attributions, folder / "attribution.npz")
         if any_pixel:
-            from mscf.any_pixel import keep_any_pixel
+            from mscf.kept.any_pixel import keep_any_pixel
 
             keep_any_pixel(run, folder / "any_pixel.npz")
         print(folder)

@@ -13,7 +13,7 @@ def main(
     verbose: Verbose = False,
 ) -> None:
     """Write summary.csv, comparison.csv and ranks.csv beside the runs."""
-    from mscf.grid import write_grid_tables
+    from mscf.kept.split_tables import write_grid_tables
 
     with one_line_errors(verbose):
         table = write_grid_tables(place)

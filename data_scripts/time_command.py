@@ -19,7 +19,7 @@ def main(
     verbose: Verbose = False,
 ) -> None:
     """Time make book, make test or a small grid, from start to end."""
-    from mscf.command_times import time_command
+    from mscf.pages.command_times import time_command
 
     with one_line_errors(verbose):
         print(time_command(command, table, name).to_string(index=False))

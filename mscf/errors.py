@@ -162,6 +162,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is numpy's, the CPU allocator's or a GPU's way to say so."""
+    of_torch = type(error).__name__ == "OutOfMemoryError"  # known without torch
+    return (
+        isinstance(error, MemoryError)
+        or of_torch
+        or "DefaultCPUAllocator" in str(error)
+    )
+
+
 def warn(finding: Finding) -> None:
     """Says a repair on stderr, in the shape of an error line."""
     print(f"warning: {finding}", file=sys.stderr)

@@ -28,7 +28,7 @@ class SmallNetwork(nn.Module):
 
 def build_small(patch: pytest.MonkeyPatch) -> None:
     """Every network that is built is the small one."""
-    from mscf import finished_run
+    from mscf.kept import finished_run
     from mscf.training import start
 
     for place in (start, finished_run):

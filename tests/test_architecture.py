@@ -32,6 +32,11 @@ MAY_IMPORT = {
         "mscf.models", "mscf.data", "mscf.checkpoint", "mscf.visualisation",
         "mscf.inference",
     },
+    "kept": {
+        "numpy", "scipy", "pandas", "torch", "tqdm",
+        "mscf.models", "mscf.data", "mscf.evaluation", "mscf.training",
+        "mscf.visualisation", "mscf.checkpoint", "mscf.paths", "mscf.kept",
+    },
     "checkpoint.py": {"torch", "safetensors"},
 }  # fmt: skip
 

@@ -12,8 +12,8 @@ from msd_tar import layout, write_tar
 from server import serve
 from typer.testing import CliRunner
 
-from mscf.any_pixel import read_asked
 from mscf.data.store import Store
+from mscf.kept.any_pixel import read_asked
 
 ROOT = Path(__file__).parents[1]
 

@@ -188,8 +188,8 @@ class AnyPixelDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The figure as it is written by `mscf.visualisation.ask_page`."""
         # Imports torch: only the page that has this waits for it.
-        from mscf.any_pixel import read_asked
         from mscf.errors import MscfError
+        from mscf.kept.any_pixel import read_asked
         from mscf.visualisation import ask_page
 
         path = Path(self.env.srcdir, self.arguments[0])

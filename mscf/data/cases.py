@@ -134,29 +134,42 @@ def volumes_in(folder: Path) -> list[Path]:
     """The NIfTI files of a folder, hidden ones (of other systems) not."""
     if not folder.is_dir():
         return []
-    return sorted(
+    return [
         path
-        for path in folder.iterdir()
+        for path in files_in(folder)
         if path.name.endswith(SUFFIXES) and not path.name.startswith(".")
-    )
+    ]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All that lies in a folder, by name.
+
+    Raises:
+        InputError: it may not be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            folder, "must be readable", error.strerror or error, "unreadable"
+        ) from error
 
 
 def lits_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Volumes and segmentations of LiTS's layout under the volume's name."""
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if re.fullmatch(r"(volume|segmentation)-\d+\.nii(\.gz)?", path.name)
-    )
-    kinds = {
-        kind: by_name(path for path in files if path.name.startswith(kind))
-        for kind in ("volume", "segmentation")
-    }
-    segmentations = {
-        name.replace("segmentation", "volume"): path
-        for name, path in kinds["segmentation"].items()
-    }
-    return kinds["volume"], segmentations
+    return by_name(numbered(folder, "volume")), lits_segmentations(folder)
+
+
+def lits_segmentations(folder: Path) -> dict[str, Path]:
+    """Segmentations of LiTS's layout under the name of their volume."""
+    found = by_name(numbered(folder, "segmentation"))
+    return {n.replace("segmentation", "volume"): path for n, path in found.items()}
+
+
+def numbered(folder: Path, kind: str) -> list[Path]:
+    """The files ``<kind>-N.nii`` of a folder and of those in it."""
+    name = re.compile(rf"{kind}-\d+\.nii(\.gz)?")
+    return sorted(path for path in folder.rglob("*") if name.fullmatch(path.name))
 
 
 def find_masks(folder: Path) -> dict[str, Path]:
@@ -172,8 +185,7 @@ def find_masks(folder: Path) -> dict[str, Path]:
         found = "a file" if folder.exists() else "no such folder"
         raise InputError(folder, "must be a folder of masks", found, "folder-missing")
     place = folder / "labelsTr" if (folder / "labelsTr").is_dir() else folder
-    _, lits = lits_files(folder)
-    masks = lits or by_name(volumes_in(place))
+    masks = lits_segmentations(folder) or by_name(volumes_in(place))
     if not masks:
         raise InputError(
             folder, "must hold masks (.nii, .nii.gz)", "none", "folder-missing"

@@ -16,10 +16,12 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
+from mscf.data.cases import files_in
+from mscf.data.geometry import UNKNOWN, oblique
 from mscf.data.nifti import Header
 from mscf.data.scan import Scan, new_slices, put
 from mscf.data.volume import GreyValues
-from mscf.errors import InputError
+from mscf.errors import Finding, InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME = 1e-3  # mm
@@ -38,15 +40,24 @@ class Plane:
     row: NDArray[np.float64]  # direction along a row
     column: NDArray[np.float64]  # direction down a column
     spacing: tuple[float, float]  # of rows, of columns
-    thickness: float
+    thickness: float  # 0 where the file does not say it
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether the mark of a DICOM file stands behind its first 128 bytes."""
+    """Whether the mark of a DICOM file stands behind its first 128 bytes.
+
+    Raises:
+        InputError: it may not be read.
+    """
     if not path.is_file() or path.name == "DICOMDIR":
         return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise InputError(
+            path, "must be readable", error.strerror or error, "unreadable"
+        ) from error
 
 
 def read_series(source: Path, folder: Path) -> Scan:
@@ -55,17 +66,18 @@ def read_series(source: Path, folder: Path) -> Scan:
     Raises:
         InputError: SimpleITK is not installed; a file that cannot be read, is no CT or
             does not say its place; several series; slices that are missing, double, of
-            several sizes, or sheared by a tilted gantry; no HU.
+            several sizes, sheared by a tilted gantry, or far from axial; no HU.
         StorageError: no room in ``folder``.
     """
     sitk = simple_itk(source)
-    paths = sorted(path for path in source.iterdir() if looks_like_dicom(path))
+    paths = [path for path in files_in(source) if looks_like_dicom(path)]
     planes = [read_plane(path, sitk) for path in paths]
     check_one_series(planes, source)
     normal = np.cross(planes[0].row, planes[0].column)
     planes.sort(key=lambda plane: float(plane.position @ normal))
-    step = check_steps(planes, normal, source)
+    step, doubts = check_steps(planes, normal, source)
     header = header_of(planes, normal * step, read_pixels(planes[0].path, sitk).dtype)
+    doubts += oblique(header, source)
     orientation = io_orientation(header.affine)
     slices = new_slices(header, orientation, folder, header.dtype)
     seen = GreyValues(source)
@@ -76,7 +88,7 @@ def read_series(source: Path, folder: Path) -> Scan:
             put(slices, values, k, orientation)
         seen.check(header.dtype)
     affine = header.affine @ inv_ornt_aff(orientation, header.shape)
-    return Scan(slices, header, affine, orientation)
+    return Scan(slices, header, affine, orientation, doubts)
 
 
 def simple_itk(source: Path) -> ModuleType:
@@ -107,13 +119,14 @@ def read_plane(path: Path, sitk: ModuleType) -> Plane:
             )
         }  # fmt: skip
         thickness = "0018|0050"
-        thick = reader.GetMetaData(thickness) if reader.HasMetaDataKey(thickness) else 1
+        has_one = reader.HasMetaDataKey(thickness)
+        thick = reader.GetMetaData(thickness).strip() if has_one else ""
         directions = numbers(tags["directions"], 6)
         return Plane(
             path, tags["series"], tags["modality"],
             tuple(reader.GetSize()),
             numbers(tags["position"], 3), directions[:3], directions[3:],
-            tuple(numbers(tags["spacing"], 2).tolist()), float(thick or 1),
+            tuple(numbers(tags["spacing"], 2).tolist()), float(thick or 0),
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -141,6 +154,11 @@ def read_pixels(path: Path, sitk: ModuleType) -> NDArray:
             str(error).strip().splitlines()[-1], "dicom-unreadable",
             "copy it again, or convert the series to NIfTI",
         ) from error  # fmt: skip
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise InputError(
+            path, "must have one grey value a pixel", "colours", "dicom-unreadable",
+            "remove what is no slice of the scan, such as a report",
+        )  # fmt: skip
     values = sitk.GetArrayFromImage(image)
     values = values.reshape(values.shape[-2:]).T
     stores = np.iinfo(np.int16)
@@ -188,14 +206,22 @@ def check_one_series(planes: list[Plane], source: Path) -> None:
             )  # fmt: skip
 
 
-def check_steps(planes: list[Plane], normal: NDArray, source: Path) -> float:
-    """Millimetres from slice to slice; ``planes`` are sorted along the normal.
+def check_steps(
+    planes: list[Plane], normal: NDArray, source: Path
+) -> tuple[float, tuple[Finding, ...]]:
+    """Millimetres from slice to slice, and whether they are to be believed.
+
+    ``planes`` are sorted along the normal. A single one has the thickness that it says.
 
     Raises:
         InputError: a slice is missing or double, or the gantry was tilted.
     """
     if len(planes) == 1:
-        return planes[0].thickness
+        thickness = planes[0].thickness
+        if thickness > 0:
+            return thickness, ()
+        must, todo = "must say how thick its one slice is", "mm are left out"
+        return 1.0, (Finding(str(source), must, "nothing", UNKNOWN, todo),)
     places = np.array([plane.position for plane in planes])
     along = places @ normal
     steps = np.diff(along)
@@ -218,7 +244,7 @@ def check_steps(planes: list[Plane], normal: NDArray, source: Path) -> float:
             f"a gantry tilted by {tilt:.1f} degrees", "dicom-gap",
             "convert it to NIfTI with a tool that corrects the tilt",
         )  # fmt: skip
-    return float((along[-1] - along[0]) / (len(planes) - 1))
+    return float((along[-1] - along[0]) / (len(planes) - 1)), ()
 
 
 def header_of(planes: list[Plane], step: NDArray, dtype: np.dtype) -> Header:

@@ -75,7 +75,7 @@ def case_facts(case: Case) -> CaseFacts:
     hu, labels = as_slices(volume.voxels), as_slices(labels)
     x, y, z = volume.spacing
     known = case.spacing_known and volume.spacing_known
-    ml = x * y * z / 1000 if known else math.nan
+    ml = volume.voxel_ml if known else math.nan
     liver, tumour = labels == LIVER, labels == TUMOUR
     liver_hu = float(hu[liver].mean()) if liver.any() else math.nan
     shown = int((tumour if tumour.any() else labels > 0).sum(axis=(1, 2)).argmax())

@@ -156,6 +156,11 @@ def directions(affine: NDArray) -> NDArray[np.float64]:
     return affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
 
 
+def voxel_ml(affine: NDArray) -> float:
+    """Millilitres of a voxel, also where the axes are not at right angles."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
+
+
 def angles(one: NDArray, other: NDArray) -> NDArray[np.float64]:
     """Degrees between directions, column by column."""
     return np.degrees(np.arccos(np.clip((one * other).sum(axis=0), -1, 1)))

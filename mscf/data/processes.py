@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from mscf.errors import MemoryLimitError, SettingsError
+from mscf.errors import MemoryLimitError, SettingsError, out_of_memory
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -45,7 +45,7 @@ def in_order(
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, BrokenProcessPool):
             found = "one was ended from outside, as a system short of memory does"
-        elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        elif out_of_memory(error):
             found = str(error).partition("\n")[0] or "it did not"  # numpy's or torch's
         else:
             raise

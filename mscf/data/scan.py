@@ -26,7 +26,12 @@ from nibabel.orientations import (
 )
 from numpy.typing import DTypeLike, NDArray
 
-from mscf.data.geometry import doubts_of_geometry, orientation_on, says_spacing
+from mscf.data.geometry import (
+    doubts_of_geometry,
+    orientation_on,
+    says_spacing,
+    voxel_ml,
+)
 from mscf.data.nifti import (
     Content,
     Header,
@@ -141,7 +146,7 @@ class Scan:
     @property
     def voxel_ml(self) -> float:
         """Millilitres a voxel, also where the axes are not at right angles."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        return voxel_ml(self.affine)
 
 
 def read_scan(path: Path, folder: Path) -> Scan:

@@ -87,9 +87,9 @@ def train_and_test_rows(
     tests = (split["fold"] == fold).to_numpy()
     rows = index["row"].to_numpy()
     training, test = rows[usable & ~tests], rows[with_tumour & tests]
-    if not len(training):
+    if not (with_tumour & ~tests).any():
         raise SettingsError(
-            "fold", "must leave slices to train on", "none", "split-empty"
+            "fold", "must leave slices with tumour to train on", "none", "split-empty"
         )
     if not len(test):
         raise InputError(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mscf.data.cases import (
     Case,
     by_name,
+    files_in,
     find_cases,
     half_pair,
     natural,
@@ -165,7 +166,7 @@ def find_images(source: Path) -> list[Case]:
 
 def is_series(folder: Path) -> bool:
     """Whether a folder holds DICOM files."""
-    return folder.is_dir() and any(map(looks_like_dicom, folder.iterdir()))
+    return folder.is_dir() and any(map(looks_like_dicom, files_in(folder)))
 
 
 def check_case(case: Case, images: bool, strict: bool, digests: Digests) -> Checked:

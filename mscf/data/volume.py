@@ -15,7 +15,12 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from mscf.data.geometry import doubts_of_geometry, orientation_on, says_spacing
+from mscf.data.geometry import (
+    doubts_of_geometry,
+    orientation_on,
+    says_spacing,
+    voxel_ml,
+)
 from mscf.data.nifti import Header, Voxels, read_nifti
 from mscf.errors import Finding, InputError
 
@@ -55,6 +60,11 @@ class Volume:
     def spacing(self) -> tuple[float, float, float]:
         """Millimetres a voxel along X, Y, Z."""
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+
+    @property
+    def voxel_ml(self) -> float:
+        """Millilitres a voxel, also where the axes are not at right angles."""
+        return voxel_ml(self.affine)
 
 
 def read_volume(path: Path) -> Volume:

@@ -33,7 +33,7 @@ def read_case(case: Case) -> WholeCase:
     volume = read_volume(case.image)
     labels, label_sha256, of_labels = read_labels(case.label, like=volume)
     known = case.spacing_known and volume.spacing_known
-    ml = float(np.prod(volume.spacing)) / 1000 if known else None
+    ml = volume.voxel_ml if known else None
     doubts = doubts_of_anatomy(volume.voxels, labels, ml, case.label)
     repairs = case.repairs + volume.repairs + of_labels + doubts
     return WholeCase(volume, labels, known, [volume.sha256, label_sha256], repairs)

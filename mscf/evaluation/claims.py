@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from mscf.evaluation.comparable import SLICE
-from mscf.evaluation.differences import against_baselines
+from mscf.evaluation.differences import against_baselines, over_seeds
 from mscf.evaluation.metrics import summarise_volumes
 from mscf.evaluation.outcome import (
     CONTRADICTED,
@@ -31,6 +31,14 @@ HERE = {
     CONTRADICTED: "does not hold here",
     UNDECIDED: "undecided at this size",
 }
+# C3: the block by its branches, X twice in each; "gain" is the channel branch without
+# context. Keys of `find_method`.
+BRANCHES = {
+    "both": "mscf", "spatial": "mscf+spatial+twice", "channel": "mscf+channel+twice",
+    "neither": "mscf+neither", "gain": "mscf+gain",
+}  # fmt: skip
+# C9: the block on one skip, X twice on the others too.
+ONE_SCALE = ("mscf+only-64+twice", "mscf+only-128+twice", "mscf+only-256+twice")
 SEPARATION_MARGIN = 0.05  # C8
 SPLIT_MARGIN = 2.19  # C6: percentage points between the paper's first and its second
 
@@ -76,6 +84,67 @@ def split_claim(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFram
         for row in found[["difference", "low", "high", "p", "patients"]].to_numpy()
     ]
     return found.assign(outcome=words)
+
+
+def channel_claim(rows: pd.DataFrame) -> pd.DataFrame:
+    """C3: the channel branch brings the gain, by three contrasts of Dice in points.
+
+    ``rows`` of ``per_slice.csv`` hold all of `BRANCHES`. a: the branch's effect, with
+    and without the spatial one; b: that minus the spatial branch's; c: against as many
+    parameters without context. Of all three, p by Holm.
+
+    Raises:
+        InputError: two methods do not have the same slices.
+    """
+    dice = dice_of(rows, BRANCHES.values())
+    both, spatial, channel, neither, gain = (dice[key] for key in BRANCHES.values())
+    contrasts = {
+        "a: with the channel branch": (both - spatial + channel - neither) / 2,
+        "b: more than by the spatial one": channel - spatial,
+        "c: more than by a gain alone": both - gain,
+    }
+    return judged(contrasts, margins=(MARGIN, 0, MARGIN))
+
+
+def scales_claim(rows: pd.DataFrame) -> pd.DataFrame:
+    """C9: three scales above each one of them, a row a scale, in points of Dice.
+
+    ``rows`` of ``per_slice.csv`` hold ``mscf`` and `ONE_SCALE`; p by Holm.
+
+    Raises:
+        InputError: two methods do not have the same slices.
+    """
+    dice = dice_of(rows, ["mscf", *ONE_SCALE])
+    contrasts = {key: dice["mscf"] - dice[key] for key in ONE_SCALE}
+    return judged(contrasts, margins=(MARGIN,) * len(ONE_SCALE))
+
+
+def dice_of(rows: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
+    """Dice in percent, averaged over seeds: a row a slice, a column a method."""
+    tables = over_seeds(rows[rows["method"].isin(list(methods))])
+    return 100 * pd.DataFrame({key: table["dice"] for key, table in tables.items()})
+
+
+def judged(
+    contrasts: Mapping[str, pd.Series], margins: Sequence[float]
+) -> pd.DataFrame:
+    """Each contrast with interval, p by Holm over all, margin and the rules' word."""
+    table = {
+        name: with_interval(of, of.index.to_frame()["patient"])
+        for name, of in contrasts.items()
+    }
+    found = pd.DataFrame.from_dict(table, orient="index").assign(margin=margins)
+    found["p"] = holm(found["p"])
+    asked = found[["difference", "low", "high", "p", "patients", "margin"]].to_numpy()
+    return found.assign(outcome=[HERE[outcome(*row)] for row in asked])
+
+
+def word_of_all(table: pd.DataFrame) -> str:
+    """Of a claim of several contrasts: holds if all do, does not if one does not."""
+    words = set(table["outcome"])
+    if words == {HERE[REPRODUCED]}:
+        return HERE[REPRODUCED]
+    return HERE[CONTRADICTED if HERE[CONTRADICTED] in words else UNDECIDED]
 
 
 def separation_claim(rows: pd.DataFrame) -> dict[str, object]:

@@ -7,7 +7,7 @@ know about rows that can be compared is a statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +24,7 @@ NO_RECIPE = {
 
 
 def check_one_origin(
-    place: Path, tables: Iterable[pd.DataFrame], records: dict
+    place: Path, tables: Sequence[pd.DataFrame], records: dict
 ) -> None:
     """One table: the data, split and size of its place, and one store.
 
@@ -32,8 +32,9 @@ def check_one_origin(
         InputError: something is of elsewhere.
     """
     data, split = place.parts[-2:]
-    named = re.search(r"-(\d+)$", data)
-    size = int(named[1]) if named else tables[0]["height"].iloc[0]
+    there = [rows["height"].iloc[0] for rows in tables]
+    named = re.search(r"-(\d+)$", data)  # a size, unless the data are called so
+    size = int(named[1]) if named and int(named[1]) in there else there[0]
     for rows in tables:
         for column, must in (
             ("data", data), ("split", split), ("height", size), ("width", size)

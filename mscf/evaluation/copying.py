@@ -7,9 +7,6 @@ Dice under a split tells how much of any method's Dice there may be memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -20,8 +17,6 @@ from mscf.data.resize import resize_images
 from mscf.data.splits import FOLDS
 from mscf.data.store import Store
 from mscf.evaluation.evaluate import slice_row
-from mscf.evaluation.runs import read_runs
-from mscf.evaluation.tables import summary
 
 SIDE = 64  # pixels; finer ones see the noise that differs from slice to slice
 STACK = 64  # slices in the memory at once
@@ -100,24 +95,3 @@ def expected_neighbours(slices: int, runs: int, folds: int = FOLDS) -> float:
     tested = 1 / folds
     ends = 2 * runs / slices
     return 1 - (1 - ends) * tested**2 - ends * tested
-
-
-def dice_under_splits(results: Path, methods: Sequence[str]) -> pd.DataFrame:
-    """Mean Dice of kept runs by split, and its 95 % interval over patients.
-
-    ``results`` is ``results/<data>-<size>``. A line a split and method that is there:
-    ``split``, ``method``, ``slices``, ``patients``, ``seeds``, ``dice``, ``dice_low``,
-    ``dice_high``. No line for what has not been run.
-    """
-    names = ["split", "method", "slices", "patients", "seeds", "dice", "dice_low",
-             "dice_high"]  # fmt: skip
-    tables = []
-    for split in ("slice", "patient"):
-        if any((results / split / method).is_dir() for method in methods):
-            table = summary(read_runs(results / split, methods).rows)
-            table = table[table["seed"].isna()].set_index("method")
-            there = [method for method in methods if method in table.index]
-            tables.append(table.loc[there].reset_index())
-    if not tables:
-        return pd.DataFrame(columns=names)
-    return pd.concat(tables, ignore_index=True)[names]

@@ -25,6 +25,11 @@ NEEDED = {  # of run.json, and as what
 }  # fmt: skip
 
 
+def of_phantoms(record: dict, data: str) -> bool:
+    """Whether a run was of synthetic CT; of an older record its data's name tells."""
+    return bool(record["store"].get("phantoms", data.startswith("phantoms")))
+
+
 def run_folders(place: Path) -> dict[tuple[int, int], Path]:
     """The folders below one method by (fold, seed); an empty one is no run yet.
 

@@ -8,6 +8,7 @@ from html import escape
 import pandas as pd
 
 from mscf.evaluation.comparable import RUN
+from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.runs import Runs
 from mscf.evaluation.statistics import LEVEL, can_decide
 
@@ -28,7 +29,8 @@ def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
         f"slices with tumour of {shared['patient'].nunique()} patients, "
         f"{runs.size} × {runs.size} pixels. Here: {there}, {trained_for(runs)}."
     )
-    if data.startswith("phantoms"):
+    records = [*runs.records.values()] or [{"store": {}}]
+    if any(of_phantoms(record, data) for record in records):
         text += (
             " **Synthetic CT: nothing here is about patients or confirms the paper.**"
         )

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from mscf.data.cases import SUFFIXES, by_name, find_masks, natural, volumes_in
+from mscf.data.cases import (
+    SUFFIXES,
+    by_name,
+    files_in,
+    find_masks,
+    natural,
+    volumes_in,
+)
 from mscf.data.dicom import looks_like_dicom
 from mscf.errors import InputError, SettingsError
 
@@ -37,7 +44,7 @@ def find_inputs(source: Path) -> dict[str, Path]:
     )
     if volumes:
         return {name: volumes[name] for name in sorted(volumes, key=natural)}
-    if any(looks_like_dicom(path) for path in source.iterdir()):
+    if any(map(looks_like_dicom, files_in(source))):
         return {source.resolve().name: source}
     raise InputError(
         source, "must hold volumes (.nii, .nii.gz) or one DICOM series", "neither",

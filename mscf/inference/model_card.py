@@ -91,8 +91,9 @@ def data_in_words(data: dict) -> str:
     if data.get("phantoms"):
         words += ", **synthetic CT (phantoms): nothing here is about patients**"
     if counts := data.get("counts"):
-        words += "; " + ", ".join(f"{n} {what}" for what, n in counts.items())
-    return words.replace("_", " ")
+        named = (f"{n} {what.replace('_', ' ')}" for what, n in counts.items())
+        words += "; " + ", ".join(named)
+    return words
 
 
 def results_in_words(results: dict | None) -> str:

@@ -33,6 +33,7 @@ from mscf.errors import (
     NumericalError,
     SettingsError,
     cannot_write,
+    out_of_memory,
     raise_all,
     warn,
 )
@@ -201,13 +202,15 @@ def draw(
 
 @contextmanager
 def enough_memory(batch_size: int, device: torch.device) -> Iterator[None]:
-    """Says what to do where a batch does not fit the GPU."""
+    """Says what to do where a batch does not fit."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
         raise MemoryLimitError(
             device, f"must have room for {batch_size} slices at once", "too little",
-            "gpu-memory", "choose a smaller --batch-size",
+            "memory", "choose a smaller --batch-size",
         ) from error  # fmt: skip
 
 

@@ -64,8 +64,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 # Ours with one choice changed: `mscf+NAME`, or several, `mscf+NAME+NAME`.
 VARIANTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
-        "spatial": {"channel": False},  # Eq. 1-3 alone
-        "channel": {"spatial": False},  # Eq. 4-6 alone
+        "spatial": {"spatial": True, "channel": False},  # Eq. 1-3 alone
+        "channel": {"spatial": False, "channel": True},  # Eq. 4-6 alone
         "f-none": {"f": "none"},  # open point 15
         "rowmax-minus": {"softmax": "rowmax-minus"},  # open point 17
         "scaled": {"softmax": "scaled"},
@@ -77,24 +77,38 @@ VARIANTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "only-256": {"scales": (256,)},
     }
 )
+# Not readings of the paper: what C3 and C9 of "What counts as reproduced" compare with.
+CONTROLS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "twice": {"residual": "twice"},  # X twice with a branch or a block off
+        "neither": {"spatial": False, "channel": False, "residual": "twice"},  # 2 X
+        "gain": {"eq5": "identity"},  # (1 + beta) X for the channel branch
+    }
+)
 
 
 def find_method(key: str) -> Method:
     """The method of this key; ``mscf+spatial`` and the like are variants of ours.
 
     Raises:
-        SettingsError: there is none; names those that there are.
+        SettingsError: there is none, and names those that there are; two of its names
+            choose the same.
     """
     base, *names = key.split("+")
     if base == "mscf" and names:
         options: dict[str, object] = {}
+        known = {**VARIANTS, **CONTROLS}
         for name in names:
-            if name not in VARIANTS:
+            if name not in known:
                 raise SettingsError(
                     "method", "must be a variant of mscf", key, "method",
-                    f"use one of {', '.join(VARIANTS)}",
+                    f"use one of {', '.join(known)}",
                 )  # fmt: skip
-            options |= VARIANTS[name]
+            if twice := options.keys() & known[name].keys():
+                raise SettingsError(
+                    "method", f"must say once what {min(twice)} is", key, "method"
+                )
+            options |= known[name]
         ours = METHODS["mscf"]
         return replace(ours, title=f"{ours.title}: {', '.join(names)}", options=options)
     if key not in METHODS:

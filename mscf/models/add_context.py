@@ -129,7 +129,7 @@ def dry_run(
     try:
         with evaluating(model), torch.no_grad():
             model(default_example(model) if example is None else example)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"example must be an input that the model takes (found: {error}); "
             "give one as example=torch.zeros(1, channels, height, width)"

@@ -56,18 +56,21 @@ class ChannelContext(nn.Module):
     No convolution, so ``beta`` is the only parameter; it starts at 0. The products of
     Eq. 4 are sums over N positions: float16 overflows and bfloat16 has steps of 256
     there, so they are always formed in float32 or better. ``softmax`` is that of
-    `channel_affinity`. ``eq5``: "literal", or "rows", where channel i is the mean of
-    the channels that its own row of the map names (open point 18).
+    `channel_affinity`. ``eq5``: "literal"; "rows", where channel i is the mean of the
+    channels that its own row of the map names (open point 18); "identity", where X' is
+    X: as many parameters and no context, to compare with.
     """
 
     def __init__(self, softmax: str = "plain", eq5: str = "literal") -> None:
         super().__init__()
         check_choice("softmax", softmax, ("plain", "rowmax-minus", "scaled"))
-        check_choice("eq5", eq5, ("literal", "rows"))
+        check_choice("eq5", eq5, ("literal", "rows", "identity"))
         self.softmax, self.eq5 = softmax, eq5
         self.beta = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.eq5 == "identity":
+            return self.beta * x + x
         with full_precision(x):
             features = as_sequence(exact(x))
             affinity = channel_affinity(features, self.softmax)  # (B, C, C), Eq. 4
@@ -82,8 +85,9 @@ class ContextBlock(nn.Module):
 
     Each branch carries its own X, so the sum holds it twice: at the start, with alpha
     and beta 0, the block gives 2 X as printed; ``residual="once"`` takes one away
-    (open point 19). ``spatial`` or ``channel`` off leaves the other branch alone. The
-    further arguments are the branches' own.
+    (open point 19). ``spatial`` or ``channel`` off leaves the other branch alone, both
+    off X; ``residual="twice"`` holds X twice whatever is off. The further arguments are
+    the branches' own.
     """
 
     def __init__(
@@ -97,21 +101,19 @@ class ContextBlock(nn.Module):
         residual: str = "printed",
     ) -> None:
         super().__init__()
-        check_choice("residual", residual, ("printed", "once"))
+        check_choice("residual", residual, ("printed", "once", "twice"))
         self.spatial = SpatialContext(channels, f=f) if spatial else None
         self.channel = ChannelContext(softmax, eq5) if channel else None
-        self.subtract_one = residual == "once" and spatial and channel
+        branches = spatial + channel  # each brings x
+        # How often the sum holds x: twice as printed, by Eq. 3 and by Eq. 6.
+        self.times_input = {"once": 1, "twice": 2}.get(residual, max(branches, 1))
+        self.further = self.times_input - branches
 
     def forward(self, x: Tensor) -> Tensor:
         """The map ``(B, C, H, W)`` with its contexts added, of the same shape."""
         branches = [branch for branch in (self.spatial, self.channel) if branch]
         out = sum(branch(x) for branch in branches)  # Eq. 7
-        return out - x if self.subtract_one else out
-
-    @property
-    def times_input(self) -> int:
-        """How often the sum holds x: twice as printed, by Eq. 3 and by Eq. 6."""
-        return 2 if self.spatial and self.channel and not self.subtract_one else 1
+        return out + self.further * x if self.further else out
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -52,6 +52,8 @@ def of_call(module: nn.Module, given: Tensor, made: Tensor) -> int:
     match module:
         case SpatialContext() | PositionAttention():  # CS-Net's is one of these
             return batch * positions**2 * (channels // 8 + channels)  # M, M F
+        case ChannelContext(eq5="identity"):
+            return 0
         case ChannelContext() | ChannelAttention():
             return batch * 2 * channels**2 * positions  # Gram product, X G
     return 0

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mscf.models.context import as_map, as_sequence, full_precision
+from mscf.models.context import as_map, as_sequence, exact, full_precision
 from mscf.models.encoder import DilatedResNet50Encoder
 from mscf.models.self_attention import PositionAttention
 
@@ -31,7 +31,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
-            features = as_sequence(x if x.dtype == torch.float64 else x.float())
+            features = as_sequence(exact(x))
             products = features.mT @ features  # (B, C, C)
             unlike = products.amax(dim=-1, keepdim=True) - products
             gathered = features @ torch.softmax(unlike, dim=-1).mT  # (B, N, C)

@@ -33,8 +33,6 @@ class ResNet34Encoder(nn.Module):
     the network goes on with random weights, so that a run can record it.
     """
 
-    channels = (64, 128, 256, 512)
-
     def __init__(self, pretrained: bool = False) -> None:
         super().__init__()
         resnet = resnet34()

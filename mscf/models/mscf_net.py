@@ -43,8 +43,9 @@ class MSCFNet(nn.Module):
             raise ValueError(f"scales must be of {SKIPS} (found: {sorted(unknown)})")
         self.encoder = ResNet34Encoder(pretrained)
         self.multi_kernel = MultiKernelContext(512)
+        without = options | {"spatial": False, "channel": False}
         self.contexts = nn.ModuleList(
-            ContextBlock(c, **options) if c in scales else nn.Identity() for c in SKIPS
+            ContextBlock(c, **(options if c in scales else without)) for c in SKIPS
         )
         self.decoder = Decoder(classes, join)
 

@@ -45,7 +45,7 @@ from mscf.training.result import write_result
 from mscf.training.run_folder import claimed, read_record, same_everywhere
 from mscf.training.settings import TrainSettings, joined_processes
 from mscf.training.silence import drawn_pixels
-from mscf.training.start import split_slices, starting_network
+from mscf.training.start import digest_of, split_slices, starting_network
 from mscf.training.state import RunState
 from mscf.training.stopping import StopRequest, stop_requests
 from mscf.training.watch import context_facts
@@ -97,6 +97,7 @@ def train_here(settings: TrainSettings, ranks: Ranks, stop: StopRequest) -> None
     with claimed(settings.out) if ranks.first else contextlib.nullcontext():
         choose_kernels(settings)
         model = starting_network(settings, training)
+        ranks.agree("weights at the start", digest_of(model))
         if settings.sync_batch_norm:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model.to(settings.device, memory_format=torch.channels_last)
@@ -176,6 +177,7 @@ def train_one_epoch(
         if watch.wished:  # by a signal in one of the processes, or by the clock
             watch.rest()
             state.save_step()
+            watch.wished = False  # late facts would wish it again at the next step
             if watch.stop:
                 raise state.stopped(stop.name)
     watch.rest()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mscf.errors import Finding, MemoryLimitError
+from mscf.errors import Finding, MemoryLimitError, out_of_memory
 from mscf.models.cost import parameters
 from mscf.training.batch_norm import unmoved_statistics
 from mscf.training.settings import TrainSettings
@@ -128,13 +128,6 @@ def worker_errors(loader: DataLoader, state: RunState) -> Iterator[None]:
             str(error).partition("\n")[0].strip() or "no answer", "worker-died",
             "short of memory or of shared memory (/dev/shm): try --workers 0",
         ) from error  # fmt: skip
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is numpy's, the CPU allocator's or a GPU's way to say so."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return "DefaultCPUAllocator" in str(error)
 
 
 def lower(settings: TrainSettings) -> str:

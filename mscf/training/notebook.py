@@ -7,6 +7,7 @@ setting (``DEMO``) its page says so; on a prepared store nothing departs.
 from __future__ import annotations
 
 import ast
+import contextlib
 import fcntl
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def demo_store(base: Path, size: int = DEMO_SIZE) -> Store:
     folder = demo_folder(base)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "making.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
         cases = make_phantoms(folder / "cases", DEMO_CASES, seed=0, lesions="large")
         return prepare(cases, folder / f"store-{size}", size=size)

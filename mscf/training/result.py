@@ -18,12 +18,13 @@ def write_result(test: SliceDataset, state: RunState) -> None:
     Every slice is evaluated by one of them, so none counts twice and none is lost.
     """
     settings, ranks = state.settings, state.ranks
+    at_once = settings.slices_a_pass  # what training had room for
     own = cut_evenly(test.index["row"].tolist(), ranks.world)[ranks.rank]
     slices = SliceDataset(state.store, own, settings.window)
     part = None
     if own or ranks.first:  # the first one says so where there is no slice at all
         try:
-            part = evaluate(state.model, slices, settings.batch_size, settings.device)
+            part = evaluate(state.model, slices, at_once, settings.device)
         except NumericalError as error:
             leave_failure(settings.out, {"evaluation": str(error), "rank": ranks.rank})
             raise

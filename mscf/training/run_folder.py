@@ -21,7 +21,7 @@ from torch import nn
 
 from mscf.data.processes import cores
 from mscf.data.store import Store
-from mscf.errors import CheckpointError, cannot_write
+from mscf.errors import CheckpointError, Finding, cannot_write, warn
 from mscf.replacing import replacing
 from mscf.training.settings import LAST_BITS, TrainSettings
 from mscf.training.start import has_imagenet
@@ -61,6 +61,16 @@ def claimed(folder: Path) -> Iterator[None]:
                 "run-lock",
                 "wait for it, or choose another --out",
             ) from error
+        except OSError as error:  # some network file systems have no locks
+            warn(
+                Finding(
+                    str(folder),
+                    "must be locked against a second run",
+                    error.strerror or str(error),
+                    "run-lock",
+                    "start no other run here meanwhile",
+                )
+            )
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}\n")
         lock.flush()
@@ -153,7 +163,11 @@ def first_record(settings: TrainSettings, store: Store, model: nn.Module) -> dic
     """What run.json says before the first step."""
     return {
         "settings": settings.recorded(),
-        "store": {"checksum": store.checksum, "size": store.size},
+        "store": {
+            "checksum": store.checksum,
+            "size": store.size,
+            "phantoms": store.phantoms,
+        },
         "pretrained": IMAGENET[has_imagenet(model)],
         "parameters": sum(p.numel() for p in model.parameters()),
         "loading": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from pathlib import Path
@@ -66,6 +67,14 @@ def starting_network(settings: TrainSettings, training: SliceDataset) -> nn.Modu
     if settings.finetune_from:
         take_weights(model, settings.finetune_from)
     return model
+
+
+def digest_of(model: nn.Module) -> str:
+    """SHA-256 of all weights and statistics of a network on the CPU."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.numpy())
+    return digest.hexdigest()
 
 
 def take_weights(model: nn.Module, path: Path) -> None:

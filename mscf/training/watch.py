@@ -40,10 +40,12 @@ def context_facts(model: nn.Module, images: Tensor, at_once: int) -> dict[str, f
         if block.spatial:
             facts[f"alpha_{channels}"] = float(block.spatial.alpha)
         if block.channel:
+            facts[f"beta_{channels}"] = float(block.channel.beta)
+            if block.channel.eq5 == "identity":  # no map is formed
+                return
             features = as_sequence(given[0].float())
             rows = channel_affinity(features, block.channel.softmax).double()
             entropy = torch.special.entr(rows).sum(dim=-1).mean(dim=-1).sum()
-            facts[f"beta_{channels}"] = float(block.channel.beta)
             name = f"entropy_{channels}"
             facts[name] = facts.get(name, 0) + float(entropy) / len(images)
 

@@ -24,7 +24,8 @@ def draw_context_block(ax: Axes, block: nn.Module, channels: int, side: int) -> 
     """Fig. 3: the contexts of one skip ``(channels, side, side)``, from top to bottom.
 
     Every box has its equation and what leaves it, with N = side * side positions; the
-    widths are those of the block's own layers. A branch that is off is not drawn.
+    widths are those of the block's own layers. A branch that is off is not drawn; of
+    the two one must be on.
     """
     at = f"{channels} @ {side}"
     ends = []  # where each branch leaves
@@ -36,9 +37,9 @@ def draw_context_block(ax: Axes, block: nn.Module, channels: int, side: int) -> 
         draw_channel(ax, block.channel, channels)
     middle = sum(x for x, _ in ends) / len(ends)
     draw_box(ax, middle, INPUT, "$X$", (at, "from the encoder"), "white", WIDE)
-    words = "$X^s + X^c$" if len(ends) == 2 else "the one branch"
-    if len(ends) == 2 and block.times_input == 1:
-        words = "$X^s + X^c - X$"
+    words = "$X^s + X^c$" if block.further == 0 else "$X^s + X^c - X$"
+    if len(ends) == 1:
+        words = "the one branch" + (" $+ X$" if block.further else "")
     draw_box(
         ax,
         middle,
@@ -93,13 +94,15 @@ def draw_channel(ax: Axes, branch: nn.Module, channels: int) -> None:
         "rowmax-minus": r"softmax(max $-\,X^T X$)",
         "scaled": "softmax($X^T X / N$)",
     }
-    mixed = "$X G$" if branch.eq5 == "literal" else "$X G^T$"
-    steps = (
+    mixed = {"literal": "$X G$", "rows": "$X G^T$", "identity": "$X$"}
+    steps = [
         (FIRST, "$X$, no convolution", f"N x {channels}", ""),
         (MAP, f"$G$ = {kinds[branch.softmax]}", f"{channels} x {channels}", "Eq. 4"),
-        (GATHERED, f"$X'$ = {mixed}", f"N x {channels}", "Eq. 5"),
+        (GATHERED, f"$X'$ = {mixed[branch.eq5]}", f"N x {channels}", "Eq. 5"),
         (SCALED, r"$X^c = \beta X' + X$", f"N x {channels}", "Eq. 6"),
-    )
+    ]
+    if branch.eq5 == "identity":
+        del steps[1]
     for row, title, shape, equation in steps:
         draw_box(ax, FEATURES, row, title, (shape, equation), CHANNEL, WIDE)
     for (upper, *_), (lower, *_) in pairwise(steps):

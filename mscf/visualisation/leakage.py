@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from mscf.visualisation.segmentations import draw_contour, draw_slice
-from mscf.visualisation.style import FALSE_POSITIVE, INK, MAIN, PALE, SECOND, TRUTH
-
-SPLIT_COLOURS = {"slice": SECOND, "patient": MAIN}
+from mscf.visualisation.style import FALSE_POSITIVE, INK, PALE, SECOND, TRUTH
 
 
 def draw_copied(
@@ -26,31 +24,6 @@ def draw_copied(
     draw_contour(ax, own, FALSE_POSITIVE)
     draw_contour(ax, truth, TRUTH, width=0.8)
     ax.set_title(f"Dice {dice:.2f}")
-    return ax
-
-
-def draw_under_splits(ax: Axes, table: pd.DataFrame, titles: Mapping[str, str]) -> Axes:
-    """Mean Dice with its interval, a row a method and a colour a split.
-
-    ``table`` has the columns ``method, split, dice, dice_low, dice_high``.
-    """
-    methods = list(dict.fromkeys(table["method"]))
-    apart = 0.14 if table["split"].nunique() > 1 else 0
-    for split, of_split in table.groupby("split", sort=False):
-        places = [methods.index(name) for name in of_split["method"]]
-        places = np.array(places) + (apart if split == "patient" else -apart)
-        ends = of_split[["dice_low", "dice_high"]].to_numpy(float).T
-        colour = SPLIT_COLOURS[split]
-        ax.hlines(places, *ends, color=colour, linewidth=2)
-        ax.scatter(
-            of_split["dice"], places, color=colour, zorder=3, label=f"split by {split}"
-        )
-        for place, dice in zip(places, of_split["dice"], strict=True):
-            ax.text(1.03, place, f"{dice:.2f}", color=colour, va="center")
-    ax.set_yticks(range(len(methods)), [titles.get(name, name) for name in methods])
-    ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.set_xlim(-0.01, 1.01)
-    ax.set_xlabel("mean tumour Dice, 95 % interval over patients")
     return ax
 
 

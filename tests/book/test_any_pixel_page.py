@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from mscf.any_pixel import read_asked, write_page
+from mscf.kept.any_pixel import read_asked, write_page
 from mscf.paths import root
 
 pytestmark = pytest.mark.check

@@ -13,7 +13,7 @@ import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from mscf.any_pixel import read_asked, write_asked
+from mscf.kept.any_pixel import read_asked, write_asked
 from mscf.paths import root
 
 EXTENSIONS = ["myst_parser", "sphinx_book_theme", "mscf_book"]

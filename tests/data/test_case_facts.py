@@ -53,6 +53,15 @@ def test_lesions_are_counted_and_measured_in_mm_and_hu(tmp_path) -> None:
     assert dark["diameter_mm"] == pytest.approx((6 * 80 / math.pi) ** (1 / 3))
 
 
+def test_a_tilted_gantry_gives_no_more_millilitres(tmp_path) -> None:
+    """A sheared voxel is as large as an upright one on the same base."""
+    tilted = AFFINE.copy()
+    tilted[1, 2] = 5 * math.tan(math.radians(20))
+    write_case(tmp_path, 7, *a_case(), affine=tilted)
+    facts = case_facts(find_cases(tmp_path)[0]).facts
+    assert facts["liver_ml"] == pytest.approx(8 * 8 * 4 * 10 / 1000)
+
+
 def test_the_slice_shown_is_that_with_most_tumour(tmp_path) -> None:
     hu, labels = a_case()
     labels[5:9, 5:9, 4] = 2

@@ -124,3 +124,44 @@ def test_without_its_reader_a_series_is_one_line(tmp_path, monkeypatch) -> None:
     write_series(tmp_path / "a", hu())
     monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
     assert "mscf[dicom]" in refused(tmp_path / "a", tmp_path, "dicom-reader")
+
+
+def turned(degrees: float) -> np.ndarray:
+    """Directions of a reformat, turned about the patient's left-right axis."""
+    a = np.radians(degrees)
+    return np.array([(1, 0, 0), (0, np.cos(a), np.sin(a)), (0, -np.sin(a), np.cos(a))])
+
+
+def test_an_oblique_reformat_is_said_and_a_steep_one_refused(tmp_path) -> None:
+    """As the same volume in NIfTI is."""
+    write_series(tmp_path / "a", hu(), directions=turned(20))
+    (repair,) = read_series(tmp_path / "a", tmp_path).repairs
+    assert (repair.check, repair.found) == ("oblique", "20.0 degrees off LPS")
+    write_series(tmp_path / "b", hu(), directions=turned(43))
+    assert "43.0 degrees off" in refused(tmp_path / "b", tmp_path, "oblique")
+
+
+@pytest.mark.parametrize("thickness", [None, "", "0"])
+def test_one_slice_that_does_not_say_how_thick_it_is_has_no_mm(
+    thickness, tmp_path
+) -> None:
+    tags = {} if thickness is None else {"0018_0050": thickness}
+    write_slice(tmp_path / "a" / "1.dcm", hu()[:, :, 0], position(0), **tags)
+    scan = read_series(tmp_path / "a", tmp_path)
+    assert not scan.spacing_known
+    write_slice(
+        tmp_path / "b" / "1.dcm", hu()[:, :, 0], position(0), **{"0018_0050": "5"}
+    )
+    assert read_series(tmp_path / "b", tmp_path).spacing[2] == pytest.approx(5)
+    assert read_series(tmp_path / "b", tmp_path).spacing_known
+
+
+def test_a_picture_in_colours_is_no_ct(tmp_path) -> None:
+    write_slice(tmp_path / "a" / "1.dcm", hu()[:, :, 0], position(0))
+    image = sitk.ReadImage(str(tmp_path / "a" / "1.dcm"))
+    colours = sitk.Compose([sitk.Cast(sitk.Abs(image), sitk.sitkUInt8)] * 3)
+    for key in image.GetMetaDataKeys():
+        if key.startswith(("0008|0060", "0020|")):
+            colours.SetMetaData(key, image.GetMetaData(key))
+    sitk.WriteImage(colours, str(tmp_path / "a" / "1.dcm"))
+    refused(tmp_path / "a", tmp_path, "dicom-unreadable")

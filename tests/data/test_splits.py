@@ -112,6 +112,15 @@ def test_a_fold_without_tumour_or_without_training_is_an_error() -> None:
         train_and_test_rows(index, split, 5)
 
 
+def test_healthy_slices_alone_train_nothing() -> None:
+    index = index_of([5, 5])
+    healthy = index["patient"] == index["patient"].iloc[-1]
+    index.loc[healthy, "stored_tumour_px"] = 0
+    split = make_split(index, "patient", 0).assign(fold=1 * healthy)
+    with pytest.raises(SettingsError, match=r"with tumour.*\[split-empty\]"):
+        train_and_test_rows(index, split, 0, "all")
+
+
 def test_one_patient_cannot_be_split_by_patient() -> None:
     with pytest.raises(SettingsError, match=r"two patients.*\[split-patients\]"):
         make_split(index_of([9]), "patient", 0)

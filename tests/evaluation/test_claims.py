@@ -4,12 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mscf.errors import InputError
 from mscf.evaluation.claims import (
+    BRANCHES,
+    ONE_SCALE,
+    channel_claim,
     dice_claim,
     lesions_table,
+    scales_claim,
     separation_claim,
     separation_table,
     split_claim,
+    word_of_all,
 )
 from mscf.evaluation.outcome import outcome
 from mscf.evaluation.runs import read_runs
@@ -166,3 +172,61 @@ def test_the_gain_of_a_scale_is_over_the_slices_that_have_it() -> None:
     assert {table[name].dtype.kind for name in ("slices", "patients")} == {"i"}
     assert table.loc[128, "before"] == pytest.approx(0.2)
     assert table.loc[128, "high"] == pytest.approx(-0.1)
+
+
+def of_methods(means: dict[str, float], patients: int = 22) -> pd.DataFrame:
+    """Every method on the same slices, its Dice around its own mean."""
+    one = rows(0.0, patients)
+    one = one[one["method"] == "cenet"]
+    random = np.random.default_rng(1)
+    return pd.concat(
+        one.assign(
+            method=key, dice=one["dice"] + mean + random.normal(0, 0.005, len(one))
+        )
+        for key, mean in means.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("means", "words"),
+    [
+        # The channel branch brings 3 points, the spatial one 1, a gain nothing.
+        ((0.04, 0.01, 0.03, 0.0, 0.01), ("holds", "holds", "holds")),
+        # As much by a gain alone: the branch helps, but not by context.
+        ((0.04, 0.01, 0.03, 0.0, 0.04), ("holds", "holds", "does not hold")),
+        # The spatial branch brings more.
+        ((0.04, 0.03, 0.01, 0.0, 0.03), ("undecided", "does not hold", "undecided")),
+    ],
+)
+def test_the_channel_branch_is_judged_by_its_three_contrasts(means, words) -> None:
+    table = channel_claim(of_methods(dict(zip(BRANCHES.values(), means, strict=True))))
+    both, spatial, channel, neither, gain = (100 * mean for mean in means)
+    expected = [
+        (both - spatial + channel - neither) / 2,
+        channel - spatial,
+        both - gain,
+    ]
+    assert table["difference"].to_numpy() == pytest.approx(expected, abs=0.4)
+    assert table["margin"].tolist() == [1, 0, 1]
+    for found, word in zip(table["outcome"], words, strict=True):
+        assert found.startswith(word) or word == "undecided"
+    assert word_of_all(table) == (
+        "holds here" if set(words) == {"holds"} else "does not hold here"
+    )
+
+
+def test_three_scales_must_lead_each_of_them() -> None:
+    means = {"mscf": 0.05} | dict(zip(ONE_SCALE, (0.0, 0.02, 0.048), strict=True))
+    table = scales_claim(of_methods(means))
+    assert list(table.index) == [*ONE_SCALE]
+    assert table["outcome"].tolist() == ["holds here"] * 2 + ["does not hold here"]
+    assert word_of_all(table) == "does not hold here"
+    few = scales_claim(of_methods(means, patients=19))
+    assert word_of_all(few) == "undecided at this size"
+
+
+def test_a_claim_on_other_slices_is_refused() -> None:
+    table = of_methods(dict.fromkeys(["mscf", *ONE_SCALE], 0.0))
+    lost = (table["method"] == ONE_SCALE[1]) & (table["case"] == "c3")
+    with pytest.raises(InputError, match="must have the slices of"):
+        scales_claim(table[~lost])

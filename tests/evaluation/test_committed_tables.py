@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kept_runs import keep, measured
 
-from mscf.grid import write_grid_tables
+from mscf.kept.split_tables import write_grid_tables
 
 RESULTS = Path(__file__).parents[2] / "results"
 PLACES = sorted(
@@ -33,3 +34,20 @@ def test_every_split_with_several_methods_has_its_tables() -> None:
     for place in {run.parents[3] for run in RESULTS.rglob("run.json")}:
         methods = {file.parents[2] for file in place.rglob("run.json")}
         assert len(methods) == 1 or str(place.relative_to(RESULTS)) in PLACES
+
+
+def test_combined_variants_and_controls_have_their_rows_and_labels_none(
+    tmp_path,
+) -> None:
+    place = tmp_path / "lits-24/patient"
+    for key, quality in (
+        ("mscf+gain", 0.7),
+        ("mscf+only-64+twice", 0.6),
+        ("mscf", 0.8),
+    ):
+        keep(place, key, measured(quality))
+    keep(place, "mscf+long", measured(0.5))  # a label of keep_run
+    table = write_grid_tables(place)
+    assert list(dict.fromkeys(table["method"])) == [
+        "mscf", "mscf+gain", "mscf+only-64+twice",
+    ]  # fmt: skip

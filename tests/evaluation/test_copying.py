@@ -11,12 +11,11 @@ from mscf.data.splits import make_split, train_and_test_rows
 from mscf.evaluation.copying import (
     SIDE,
     STACK,
-    dice_under_splits,
     evaluate_copying,
     expected_neighbours,
     nearest_training_rows,
 )
-from mscf.evaluation.tables import identify, write_rows
+from mscf.evaluation.tables import identify
 from mscf.visualisation.statistics import has_neighbour
 
 
@@ -143,33 +142,6 @@ def test_the_expected_share_of_neighbours_is_that_of_drawn_splits(runs, length) 
 def test_of_the_papers_slices_95_in_100_have_a_neighbour_in_training() -> None:
     assert expected_neighbours(7190, 118) == pytest.approx(0.955, abs=5e-4)
     assert expected_neighbours(7190, 3 * 118) == pytest.approx(0.944, abs=5e-4)
-
-
-def kept(results, split, method, seed=0, scale=1.0):
-    store = store_of_scans()
-    rows = evaluate_copying(store, np.arange(1, 48, 2), np.arange(0, 48, 2))
-    rows["dice"] *= scale
-    folder = results / split / method / f"fold-0/seed-{seed}"
-    folder.mkdir(parents=True)
-    write_rows(
-        identify(rows, results.name, split, 0, method, seed), folder / "per_slice.csv"
-    )
-    return rows
-
-
-def test_a_split_that_was_not_run_has_no_line(tmp_path) -> None:
-    results = tmp_path / "phantoms-96"
-    assert dice_under_splits(results, ["mscf"]).empty
-    rows = kept(results, "patient", "hu_threshold")
-    table = dice_under_splits(results, ["mscf", "hu_threshold"])
-    assert table[["split", "method"]].to_numpy().tolist() == [
-        ["patient", "hu_threshold"]
-    ]
-    assert table["dice"].iloc[0] == pytest.approx(rows["dice"].mean())
-    kept(results, "slice", "hu_threshold")
-    table = dice_under_splits(results, ["mscf", "hu_threshold"])
-    assert table["split"].tolist() == ["slice", "patient"]
-    assert (table["dice_low"] <= table["dice"]).all()
 
 
 @pytest.mark.shared

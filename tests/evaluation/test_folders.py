@@ -97,6 +97,15 @@ def test_patients_and_unknown_spacing_are_as_the_truths_table_says(folders) -> N
     assert tables.cases["assd_mm"].isna().tolist() == [False, True]
 
 
+def test_predictions_of_lits_volumes_beside_probabilities_are_masks(tmp_path) -> None:
+    """As ``mscf predict LITS own --probabilities own/probabilities`` leaves them."""
+    for n in (1, 2):
+        for place in ("truth", "own", "own/probabilities"):
+            write(tmp_path / place / f"volume-{n}.nii.gz", labels(n))
+    found = evaluate_folders(tmp_path / "own", tmp_path / "truth")
+    assert (found.cases["dice"] == 1).all()
+
+
 def test_layouts_of_msd_and_lits_are_understood(folders, tmp_path) -> None:
     _, truth, _ = folders
     (tmp_path / "msd").mkdir()

@@ -1,5 +1,6 @@
 """Table 1 of kept runs: its numbers, its gain, and how it is shown."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -206,6 +207,16 @@ def test_the_page_says_what_is_there_and_what_is_not(runs) -> None:
     assert "**Not run: Attention UNet, R2U-Net" in text
     assert "(7 of 10)" in text
     assert "besides fold-0/seed-1, fold-0/seed-2" in notes(runs)
+
+
+def test_phantoms_are_told_by_the_record_and_not_by_the_name(tmp_path) -> None:
+    place = tmp_path / "store-24/patient"
+    folder = keep(place, "cenet", measured())
+    assert "Synthetic" not in where_from(read_runs(place, ["cenet"]), NAMES)
+    record = json.loads((folder / "run.json").read_text())
+    record["store"]["phantoms"] = True
+    (folder / "run.json").write_text(json.dumps(record))
+    assert "Synthetic CT" in where_from(read_runs(place, ["cenet"]), NAMES)
 
 
 def test_verdicts_name_above_below_and_undecided() -> None:

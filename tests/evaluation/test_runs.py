@@ -144,6 +144,11 @@ def test_other_data_or_sizes_do_not_share_a_table(
         read_runs(place, TEN)
 
 
+def test_a_number_in_the_name_of_the_data_is_no_size(tmp_path) -> None:
+    keep(tmp_path / "hospital-2024/patient", "cenet", measured())
+    assert read_runs(tmp_path / "hospital-2024/patient", ["cenet"]).size == 24
+
+
 def test_runs_of_two_stores_do_not_share_a_table(place) -> None:
     keep(place, "mscf", measured())
     folder = keep(place, "unet", measured(0.5))

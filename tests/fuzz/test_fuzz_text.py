@@ -22,8 +22,8 @@ from mscf.evaluation.results_table import cost_table, results_table
 from mscf.evaluation.runs import Runs, read_runs
 from mscf.evaluation.statements import notes, where_from
 from mscf.evaluation.tables import TYPES, identify, read_rows, write_rows
-from mscf.finished_run import check_same, finished_settings
-from mscf.results import read_context
+from mscf.kept.finished_run import check_same, finished_settings
+from mscf.kept.results import read_context
 from mscf.training.history import HISTORY, GrowingTable
 from mscf.training.run_folder import read_record
 

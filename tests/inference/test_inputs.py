@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mscf.errors import InputError, SettingsError
@@ -61,3 +63,24 @@ def test_a_liver_is_found_by_its_scans_name(tmp_path) -> None:
         find_livers(one, ["x", "y"])
     with pytest.raises(InputError, match=r"none of d.*\[liver-missing\]"):
         find_livers(tmp_path / "many", ["a", "d"])
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch) -> None:
+    def forbidden(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(InputError, match=r"Permission denied.*\[unreadable\]"):
+        find_inputs(tmp_path)
+
+
+def test_a_file_of_a_series_that_may_not_be_read_is_named(
+    tmp_path, monkeypatch
+) -> None:
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    touched(tmp_path, "1.dcm")
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(InputError, match=r"1\.dcm.*\[unreadable\]"):
+        find_inputs(tmp_path)

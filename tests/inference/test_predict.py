@@ -13,7 +13,12 @@ from scipy.ndimage import center_of_mass
 from mscf import models
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.data.store import prepare
-from mscf.errors import InputError, NumericalError, SettingsError
+from mscf.errors import (
+    InputError,
+    MemoryLimitError,
+    NumericalError,
+    SettingsError,
+)
 from mscf.inference import predict as predict_module
 from mscf.inference.predict import PredictSettings, predict_cases
 from mscf.inference.report import headline
@@ -247,6 +252,27 @@ def test_an_output_that_is_not_finite_is_no_mask(run, tmp_path, monkeypatch) -> 
     write_ct(tmp_path / "a.nii")
     monkeypatch.setattr(Dark, "forward", lambda self, x: x[:, :1] * float("nan"))
     with pytest.raises(NumericalError, match=r"case a, slices 0 to 7"):
+        predict(tmp_path / "a.nii", tmp_path / "out", run)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_one_line(
+    error, run, tmp_path, monkeypatch
+) -> None:
+    def full(*_):
+        raise error
+
+    write_ct(tmp_path / "a.nii")
+    monkeypatch.setattr(Dark, "forward", full)
+    with pytest.raises(MemoryLimitError, match=r"smaller --batch-size.*\[memory\]"):
         predict(tmp_path / "a.nii", tmp_path / "out", run)
     assert list((tmp_path / "out").iterdir()) == []
 

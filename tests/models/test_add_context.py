@@ -297,6 +297,19 @@ def test_an_example_that_does_not_fit_is_said_with_the_networks_own_words() -> N
         mscf.add_context(nn.Sequential(nn.ReLU()), ["0"])
 
 
+def test_a_network_of_two_inputs_is_said_not_to_take_one() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 8, 1)
+
+        def forward(self, x, other):
+            return self.layer(x) + other
+
+    with pytest.raises(ValueError, match="must be an input that the model takes"):
+        mscf.add_context(Two(), ["layer"])
+
+
 def test_a_layer_of_volumes_is_refused() -> None:
     model = nn.Sequential(nn.Conv3d(1, 8, 3))
     with pytest.raises(ValueError, match="none is for volumes"):
@@ -308,7 +321,7 @@ def test_a_layer_of_volumes_is_refused() -> None:
 def test_an_option_that_is_no_choice_leaves_the_model_as_it_was() -> None:
     model = small()
     with pytest.raises(ValueError, match="residual must be one of"):
-        mscf.add_context(model, ["0"], residual="twice")
+        mscf.add_context(model, ["0"], residual="thrice")
     with pytest.raises(TypeError, match="spatail"):
         mscf.add_context(model, ["0"], spatail=False)
     assert isinstance(model[0], nn.Conv2d)

@@ -7,7 +7,9 @@ from torch import nn
 
 import mscf
 from mscf.errors import SettingsError
-from mscf.models import VARIANTS, find_method
+from mscf.evaluation.claims import BRANCHES, ONE_SCALE
+from mscf.models import CONTROLS, VARIANTS, find_method
+from mscf.models.context import ContextBlock
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.models.decoder import Decoder
 from mscf.models.mscf_net import MSCFNet
@@ -25,6 +27,13 @@ PARAMETERS = {
     "only-64": CENET + 5_202,
     "only-128": CENET + 20_642,
     "only-256": CENET + 82_242,
+    "spatial+twice": OURS - 3,
+    "channel+twice": CENET + 3,
+    "neither": CENET,
+    "gain": OURS,
+    "only-64+twice": CENET + 5_202,
+    "only-128+twice": CENET + 20_642,
+    "only-256+twice": CENET + 82_242,
 }
 BACKBONE, WITH_CAT = 20.505, 20.983  # G multiply-accumulates at 448
 SPATIAL = {64: 0.064 + 11.329, 128: 0.064 + 1.416, 256: 0.064 + 0.177}
@@ -37,6 +46,13 @@ COST = dict.fromkeys(PARAMETERS, BACKBONE + CONTEXT) | {
     "only-64": BACKBONE + SPATIAL[64] + CHANNEL,
     "only-128": BACKBONE + SPATIAL[128] + CHANNEL,
     "only-256": BACKBONE + SPATIAL[256] + CHANNEL,
+    "spatial+twice": BACKBONE + sum(SPATIAL.values()),
+    "channel+twice": BACKBONE + 3 * CHANNEL,
+    "neither": BACKBONE,
+    "gain": BACKBONE + sum(SPATIAL.values()),
+    "only-64+twice": BACKBONE + SPATIAL[64] + CHANNEL,
+    "only-128+twice": BACKBONE + SPATIAL[128] + CHANNEL,
+    "only-256+twice": BACKBONE + SPATIAL[256] + CHANNEL,
 }
 
 
@@ -51,7 +67,10 @@ def slices() -> torch.Tensor:
 
 
 def test_every_variant_is_counted_here() -> None:
-    assert PARAMETERS.keys() == VARIANTS.keys()
+    assert PARAMETERS.keys() >= VARIANTS.keys()
+    declared = {*BRANCHES.values(), *ONE_SCALE} - {"mscf"}
+    assert declared == {f"mscf+{name}" for name in PARAMETERS if name not in VARIANTS}
+    assert {n for key in declared for n in key.split("+")} >= CONTROLS.keys()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -106,6 +125,29 @@ def test_one_scale_leaves_the_other_skips_as_they_are(scale) -> None:
         torch.testing.assert_close(after, (1 + doubled) * before, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("key", ["mscf", *BRANCHES.values(), *ONE_SCALE])
+def test_what_the_claims_compare_begins_as_the_same_network(key) -> None:
+    """X twice on every skip, so that no contrast is one of how much passes."""
+    for skip, block in zip((64, 128, 256), mscf.build(key).contexts, strict=True):
+        x = torch.randn(2, skip, 3, 4)
+        torch.testing.assert_close(block(x), 2 * x, rtol=0, atol=0)
+        assert block.times_input == 2
+
+
+def test_gain_moves_every_channel_by_itself_alone() -> None:
+    block = mscf.build("mscf+gain").contexts[0]
+    block.channel.beta.data.fill_(0.3)
+    x = torch.randn(2, 64, 3, 4)
+    torch.testing.assert_close(block(x), 2.3 * x)
+
+
+def test_a_block_without_branches_is_nothing() -> None:
+    x = torch.randn(2, 64, 3, 4)
+    for residual in ("printed", "once"):
+        block = ContextBlock(64, spatial=False, channel=False, residual=residual)
+        torch.testing.assert_close(block(x), x, rtol=0, atol=0)
+
+
 def test_concatenated_skip_comes_first() -> None:
     up, skip = torch.zeros(1, 2, 3, 4), torch.ones(1, 2, 3, 4)
     joined = Decoder(join="cat").joined(up, skip)
@@ -132,6 +174,14 @@ def test_unknown_variant_names_those_there_are(key) -> None:
     assert all(name in str(refused.value) for name in VARIANTS)
 
 
+@pytest.mark.parametrize(
+    "key", ["mscf+spatial+channel", "mscf+only-64+only-128", "mscf+rows+gain"]
+)
+def test_two_words_about_one_choice_are_refused(key) -> None:
+    with pytest.raises(SettingsError, match=r"must say once what \w+ is"):
+        find_method(key)
+
+
 def test_only_ours_has_variants() -> None:
     with pytest.raises(SettingsError, match=r"found: cenet\+once"):
         find_method("cenet+once")
@@ -142,8 +192,8 @@ def test_only_ours_has_variants() -> None:
     [
         ({"f": "gelu"}, "relu, none"),
         ({"softmax": "rowmax_minus"}, "rowmax-minus"),
-        ({"eq5": "row"}, "literal, rows"),
-        ({"residual": "onec"}, "printed, once"),
+        ({"eq5": "row"}, "literal, rows, identity"),
+        ({"residual": "onec"}, "printed, once, twice"),
         ({"join": "concat"}, "add, cat"),
         ({"scales": (32,)}, "64, 128, 256"),
     ],

@@ -183,8 +183,8 @@ def script(name: str) -> typer.Typer:
 @pytest.fixture(scope="session")
 def outputs(tiny_cases, tmp_path_factory) -> Outputs:
     """What prepare, train, keep_run and make_tables leave; do not write here."""
-    from mscf import finished_run
     from mscf.cli import app
+    from mscf.kept import finished_run
     from mscf.training import start
 
     folder = tmp_path_factory.mktemp("odd")

@@ -13,7 +13,7 @@ from mscf.checkpoint import read_checkpoint
 from mscf.data.store import open_store
 from mscf.errors import CheckpointError, InputError
 from mscf.evaluation.tables import read_rows
-from mscf.results import keep_run
+from mscf.kept.results import keep_run
 from mscf.training.loop import train
 from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings

@@ -10,7 +10,7 @@ from mscf.errors import Finding
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import notes, where_from
 from mscf.evaluation.tables import read_rows
-from mscf.results import read_results
+from mscf.kept.results import read_results
 
 pytestmark = pytest.mark.claim(
     "security", "names that are commands, formulas or markup stay names"

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from mscf.checkpoint import read_checkpoint
 from mscf.data.store import open_store
 from mscf.errors import (
     CheckpointError,
+    DistributedError,
     DownloadError,
     NumericalError,
     SettingsError,
@@ -116,6 +118,36 @@ def test_two_runs_never_share_a_folder(small, tiny_store, tmp_path) -> None:
         pytest.raises(CheckpointError, match=r"process \d+ on .*\[run-lock\]"),
     ):
         train(settings_for(tiny_store, tmp_path))
+
+
+def test_where_there_are_no_locks_it_says_so_and_trains(
+    small, tiny_store, tmp_path, monkeypatch, capsys
+) -> None:
+    def no_lock(*_) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", no_lock)
+    run = train(settings_for(tiny_store, tmp_path, epochs=1))
+    assert run.record["status"] == "finished"
+    assert "[run-lock]" in capsys.readouterr().err
+
+
+def test_processes_that_begin_with_other_weights_do_not_train(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    """One of them could not be given what the others were, by a download or a file."""
+    asked = []
+
+    def agree(ranks, what, value) -> None:
+        asked.append(value)
+        if what == "weights at the start":
+            raise DistributedError("rank 1", f"must have the {what} of rank 0", "", "x")
+
+    monkeypatch.setattr(loop.Ranks, "agree", agree)
+    for seed in (0, 1):
+        with pytest.raises(DistributedError, match="weights at the start"):
+            train(settings_for(tiny_store, tmp_path / str(seed), seed=seed))
+    assert asked[1] != asked[3]  # other weights, another digest
 
 
 @pytest.mark.claim("numbers", "a number that is not finite ends the run, and is named")

@@ -70,3 +70,8 @@ def test_a_network_without_blocks_is_not_asked() -> None:
     network = nn.Conv2d(3, 1, 1)
     network.register_forward_pre_hook(lambda *_: pytest.fail("a pass for nothing"))
     assert context_facts(network, torch.randn(1, 3, 4, 4), at_once=1) == {}
+
+
+def test_a_branch_that_forms_no_map_has_no_entropy() -> None:
+    facts = context_facts(OneBlock(eq5="identity"), torch.randn(1, 3, 4, 4), at_once=1)
+    assert set(facts) == {"alpha_64", "beta_64"}

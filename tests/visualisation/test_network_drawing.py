@@ -91,6 +91,8 @@ def test_the_block_is_drawn_with_the_widths_of_its_layers(ax, network) -> None:
         ({"f": "none"}, "K: 1 x 1", "K: 1 x 1, ReLU"),
         ({"softmax": "scaled"}, "$G$ = softmax($X^T X / N$)", "$G$ = softmax($X^T X$)"),
         ({"eq5": "rows"}, "$X'$ = $X G^T$", "$X'$ = $X G$"),
+        ({"eq5": "identity"}, "$X'$ = $X$", "$G$ = softmax($X^T X$)"),
+        ({"channel": False, "residual": "twice"}, "the one branch $+ X$", "Eq. 4"),
     ],
 )
 def test_a_changed_block_is_another_drawing(options, there, absent, ax) -> None:

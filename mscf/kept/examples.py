@@ -24,7 +24,7 @@ from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError
 from mscf.evaluation.evaluate import evaluation_mode
 from mscf.evaluation.separation import separation, separation_rows
-from mscf.finished_run import open_run
+from mscf.kept.finished_run import open_run
 from mscf.replacing import replacing
 from mscf.visualisation.feature_maps import least_alike, skip_features
 

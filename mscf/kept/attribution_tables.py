@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mscf.attributions import REFERENCES, Kept
+from mscf.kept.attributions import REFERENCES, Kept
 from mscf.visualisation.attribution import area
 
 ALIKE = 0.5  # rank correlation above which two maps are called alike

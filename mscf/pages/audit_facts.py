@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from mscf import METHODS, audit, build
+from mscf import METHODS, build
 from mscf.evaluation.results_table import average_gain
 from mscf.models.cost import multiply_accumulates, parameters
+from mscf.pages import audit
 
 SCALES = {64: 4, 128: 8, 256: 16}  # channels of a skip, and its stride
 NINE = [key for key in METHODS if key != "mscf"]

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from mscf.errors import CheckpointError, InputError
-from mscf.examples import (
+from mscf.kept.examples import (
     choose_examples,
     examples_of_run,
     pair_of_maps,
     read_examples,
 )
-from mscf.finished_run import open_run
+from mscf.kept.finished_run import open_run
 
 
 def test_examples_are_chosen_by_the_truth_one_a_patient() -> None:

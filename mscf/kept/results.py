@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from mscf.attentions import keep_attention
 from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
@@ -28,8 +27,9 @@ from mscf.evaluation.evaluate import evaluate, predict
 from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
 from mscf.evaluation.volumes import case_rows
-from mscf.examples import write_examples
-from mscf.finished_run import open_run
+from mscf.kept.attentions import keep_attention
+from mscf.kept.examples import write_examples
+from mscf.kept.finished_run import open_run
 from mscf.replacing import replacing
 from mscf.training.loop import precision
 from mscf.training.settings import TrainSettings

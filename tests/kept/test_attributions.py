@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from mscf import attributions as module
-from mscf import finished_run
-from mscf.attribution_tables import (
+from mscf.data.dataset import SliceDataset
+from mscf.data.store import Store, open_store
+from mscf.errors import CheckpointError, InputError, SettingsError
+from mscf.kept import attributions as module
+from mscf.kept import finished_run
+from mscf.kept.attribution_tables import (
     BETTER,
     area_table,
     correlation_table,
@@ -17,16 +20,13 @@ from mscf.attribution_tables import (
     in_words,
     titles,
 )
-from mscf.attributions import (
+from mscf.kept.attributions import (
     attributions_of_run,
     explained,
     most_tumour,
     read_attributions,
     write_attributions,
 )
-from mscf.data.dataset import SliceDataset
-from mscf.data.store import Store, open_store
-from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.models.context import ContextBlock
 from mscf.training import start
 from mscf.training.loop import train

@@ -24,7 +24,7 @@ from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.evaluate import evaluation_mode
-from mscf.finished_run import open_run
+from mscf.kept.finished_run import open_run
 from mscf.models import build
 from mscf.replacing import replacing
 from mscf.visualisation.attribution import (

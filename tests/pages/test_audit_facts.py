@@ -13,7 +13,7 @@ import pytest
 from mscf.evaluation.results_table import average_gain
 from mscf.models import METHODS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "results/paper"
 
 

@@ -6,7 +6,7 @@ and gave; ``results/commands.csv`` and ``results/benchmarks`` say how fast machi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from mscf.command_times import read_times
 from mscf.errors import InputError
 from mscf.evaluation.kept_run import read_record, read_run
 from mscf.evaluation.spread import expected_means
-from mscf.speed import read_benchmark
+from mscf.pages.command_times import read_times
+from mscf.pages.speed import read_benchmark
 
 RUN = ["split", "method", "fold", "seed"]
 FACTS = ["seconds", "end", "device", "cores", "slices"]
@@ -38,8 +38,9 @@ COMMANDS = {
 PROFILES = {
     "phantoms": "ten methods and variants on phantoms",
     "shown": "the network of the pictures",
-    "excerpt-448": "four methods on real CT",
+    "excerpt-448": "ten methods and a variant on real CT",
     "lits": "the paper's table, the real thing",
+    "claims": "all that the claims' rules ask for",
 }
 SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 GRID = "make grid PROFILE={} RESULTS=runs/mine"
@@ -223,13 +224,15 @@ def expected(profile: Profile) -> pd.DataFrame:
     return shown.rename(columns={"mean": "Dice", "noise": "another run"})
 
 
-def projections(root: Path, lits: Profile, slices: int) -> pd.DataFrame:
+def projections(root: Path, profiles: Sequence[Profile], slices: int) -> pd.DataFrame:
     """LiTS with all epochs used, from speeds that were measured: a row a machine.
 
-    ``slices`` train in an epoch. Columns: what is trained, machine, slices a second,
-    hours, and what is assumed. A run of a variant counts as one of its method.
+    ``slices`` train in an epoch, as many epochs in all ``profiles``. Columns: what is
+    trained, machine, slices a second, hours, and what is assumed. A run of a variant
+    counts as one of its method.
     """
-    total = slices * lits.epochs
+    (epochs_each,) = {profile.epochs for profile in profiles}
+    total = slices * epochs_each
     step = read_benchmark(root / "results/benchmarks/step.json")["figures"][0]
     cpu = 1 / step["seconds"]["ours mscf"]["median"]  # one slice a step
     epochs = read_epochs(root / "results/benchmarks/gpu_train_alone.csv")
@@ -238,19 +241,23 @@ def projections(root: Path, lits: Profile, slices: int) -> pd.DataFrame:
     had = pd.concat([shares(seen).rename("seconds"), seen["slices"]], axis=1)
     had = had.groupby("method").sum()
     one_slice = had["seconds"] / had["slices"]  # seconds of a shared GPU
-    methods = [method.partition("+")[0] for _, method, _, _ in lits.wanted]
-    every = len(methods) / one_slice[methods].sum()
-    one, several = "Ours, one training", f"all {len(methods)} trainings"
+    one = "Ours, one training"
     rows = [
         (one, "2 cores", cpu, total, "as a step alone, in float32"),
         (one, "one GPU", gpu, total, "as in three epochs of a run alone"),
         (one, "four GPUs, at worst", gpu, total, "its processor is the limit: no gain"),
         (one, "four GPUs, at best", 4 * gpu, total, "four times as fast"),
-        (several, "one GPU, ten at a time", every, total * len(methods),
-         "each method as on the excerpt"),
-        (several, "four GPUs, ten on each", 4 * every, total * len(methods),
-         "four times as fast: no training waits for another"),
-    ]  # fmt: skip
+    ]
+    for profile in profiles:
+        methods = [method.partition("+")[0] for _, method, _, _ in profile.wanted]
+        every = len(methods) / one_slice[methods].sum()
+        several = f"all {len(methods)} trainings of `{profile.name}`"
+        rows += [
+            (several, "one GPU, ten at a time", every, total * len(methods),
+             "each method as on the excerpt"),
+            (several, "four GPUs, ten on each", 4 * every, total * len(methods),
+             "four times as fast: no training waits for another"),
+        ]  # fmt: skip
     columns = ["trained", "machine", "slices a second", "hours", "assumed"]
     table = pd.DataFrame(rows, columns=columns)
     table["hours"] /= table["slices a second"] * 3600

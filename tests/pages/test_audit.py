@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 from mscf import METHODS, build
-from mscf.audit import (
+from mscf.evaluation.metrics import f1_of
+from mscf.evaluation.results_table import average_gain
+from mscf.models.context import ChannelContext
+from mscf.models.cost import multiply_accumulates, parameters
+from mscf.pages.audit import (
     COLUMNS,
     DIAGONAL,
     SIDE,
@@ -34,10 +38,6 @@ from mscf.audit import (
     standard_error,
     tumour_share,
 )
-from mscf.evaluation.metrics import f1_of
-from mscf.evaluation.results_table import average_gain
-from mscf.models.context import ChannelContext
-from mscf.models.cost import multiply_accumulates, parameters
 
 NINE = [key for key in METHODS if key != "mscf"]
 CENET, RESNET = 29_003_093, 21_797_672
@@ -45,7 +45,7 @@ CENET, RESNET = 29_003_093, 21_797_672
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return read_table1(Path(__file__).parents[1] / "results/paper/table1.csv")
+    return read_table1(Path(__file__).parents[2] / "results/paper/table1.csv")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from mscf.asking import (
+from mscf.data.case_slices import LIVER
+from mscf.data.dataset import SliceDataset
+from mscf.errors import InputError, SettingsError
+from mscf.kept.asking import (
     BONE,
     SIDE,
     Pixel,
@@ -23,11 +26,8 @@ from mscf.asking import (
     regions,
     with_most_lesions,
 )
-from mscf.attentions import DAMAGED, lies_on
-from mscf.data.case_slices import LIVER
-from mscf.data.dataset import SliceDataset
-from mscf.errors import InputError, SettingsError
-from mscf.finished_run import open_run
+from mscf.kept.attentions import DAMAGED, lies_on
+from mscf.kept.finished_run import open_run
 from mscf.replacing import replacing
 from mscf.visualisation.ask_page import AskedScale, AskedSlice, ask_page, whole_page
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from mscf.errors import InputError
-from mscf.speed import figures_table, machines, part_lines, read_benchmark
+from mscf.pages.speed import figures_table, machines, part_lines, read_benchmark
 from mscf.visualisation.speed import draw_parts, draw_roofline, draw_sizes
 
 RATIO = {

@@ -17,7 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from mscf.asking import (
+from mscf.data.case_slices import LIVER, TUMOUR
+from mscf.data.dataset import SliceDataset
+from mscf.data.spreadsheet import as_csv, as_named
+from mscf.errors import InputError, SettingsError
+from mscf.evaluation.lesion_attention import PAIR
+from mscf.kept.asking import (
     COLUMNS,
     Pixel,
     attention_from,
@@ -27,11 +32,6 @@ from mscf.asking import (
     pooled,
     with_most_lesions,
 )
-from mscf.data.case_slices import LIVER, TUMOUR
-from mscf.data.dataset import SliceDataset
-from mscf.data.spreadsheet import as_csv, as_named
-from mscf.errors import InputError, SettingsError
-from mscf.evaluation.lesion_attention import PAIR
 from mscf.replacing import replacing
 from mscf.visualisation.attention import row_entropy
 

@@ -6,8 +6,12 @@ import torch
 from small_contexts import Small, entering, plain_map
 from torch import nn
 
-from mscf import asking, build
-from mscf.any_pixel import (
+from mscf import build
+from mscf.data.dataset import SliceDataset
+from mscf.data.store import Store, open_store
+from mscf.errors import InputError, SettingsError, StorageError
+from mscf.kept import asking
+from mscf.kept.any_pixel import (
     ask_all,
     asked_of_run,
     choose,
@@ -16,9 +20,6 @@ from mscf.any_pixel import (
     write_asked,
     write_page,
 )
-from mscf.data.dataset import SliceDataset
-from mscf.data.store import Store, open_store
-from mscf.errors import InputError, SettingsError, StorageError
 from mscf.paths import root
 
 KEPT = root() / "results/phantoms-shown-192/patient/mscf/fold-0/seed-0/any_pixel.npz"

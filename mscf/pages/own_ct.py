@@ -33,7 +33,7 @@ from mscf.inference.inputs import find_inputs
 from mscf.inference.predict import PredictSettings, predict_scans, read_input
 from mscf.inference.report import cases_table
 from mscf.inference.weights import open_weights, weights_file
-from mscf.own_demo import demo_scans, demo_weights
+from mscf.pages.own_demo import demo_scans, demo_weights
 from mscf.training.loop import Run, train
 from mscf.training.notebook import PHANTOMS
 from mscf.training.settings import TrainSettings, check_kind

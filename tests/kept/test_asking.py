@@ -3,8 +3,13 @@ import pytest
 import torch
 from small_contexts import Small, entering, plain_map
 
-from mscf import asking, build
-from mscf.asking import (
+from mscf import build
+from mscf.data.dataset import SliceDataset
+from mscf.data.store import open_store
+from mscf.errors import InputError, SettingsError
+from mscf.evaluation.lesion_attention import lesions_of
+from mscf.kept import asking
+from mscf.kept.asking import (
     COLUMNS,
     attention_from,
     attention_grid,
@@ -18,10 +23,6 @@ from mscf.asking import (
     with_most_lesions,
     with_several_lesions,
 )
-from mscf.data.dataset import SliceDataset
-from mscf.data.store import open_store
-from mscf.errors import InputError, SettingsError
-from mscf.evaluation.lesion_attention import lesions_of
 
 
 @pytest.fixture

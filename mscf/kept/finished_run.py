@@ -12,6 +12,7 @@ from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.data.dataset import SliceDataset
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError
+from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.tables import read_rows
 from mscf.models import build
 from mscf.paths import root
@@ -97,7 +98,7 @@ def run_in_words(folder: Path) -> str:
         raise CheckpointError(
             folder / "run.json", "must be the record of a run", error, "run-record"
         ) from error
-    if data.startswith("phantoms"):
+    if of_phantoms(record, data):
         words += " **Synthetic CT: nothing here is about patients.**"
     return words
 

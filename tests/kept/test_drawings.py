@@ -3,8 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from mscf.drawings import fresh_drawings, kept_drawings
 from mscf.errors import InputError
+from mscf.kept.drawings import fresh_drawings, kept_drawings
 
 SIDE = 12
 

@@ -7,9 +7,9 @@ import pytest
 
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
-from mscf.results import keep_run, read_beside
+from mscf.kept.results import keep_run, read_beside
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(

@@ -1,12 +1,14 @@
+import json
+
 import pytest
 import torch
 from torch import nn
 
-from mscf import finished_run
 from mscf.checkpoint import read_checkpoint
 from mscf.errors import CheckpointError
-from mscf.finished_run import nothing_kept, open_run, run_in_words
-from mscf.results import keep_run
+from mscf.kept import finished_run
+from mscf.kept.finished_run import nothing_kept, open_run, run_in_words
+from mscf.kept.results import keep_run
 
 
 def test_a_finished_run_is_opened_with_its_weights_and_its_test_slices(run) -> None:
@@ -38,6 +40,10 @@ def test_a_run_is_told_in_words_from_its_own_tables(run, tmp_path) -> None:
         assert "after 2 epochs on tiny (192 x 192 pixels)" in words
         assert f"Dice {run.rows['dice'].mean():.2f} on {len(run.rows)} tumour" in words
         assert "Synthetic" not in words
+    record = json.loads((kept / "run.json").read_text())
+    record["store"]["phantoms"] = True  # whatever its folder is called
+    (kept / "run.json").write_text(json.dumps(record))
+    assert "Synthetic CT" in run_in_words(kept)
     (kept / "run.json").write_text("{}")
     with pytest.raises(CheckpointError, match="run-record"):
         run_in_words(kept)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mscf.errors import InputError, warn
+from mscf.errors import InputError, SettingsError, warn
 from mscf.evaluation.differences import against_baselines
 from mscf.evaluation.ranking import ranking
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.tables import as_csv, summary
-from mscf.models import METHODS, VARIANTS
+from mscf.models import METHODS, VARIANTS, find_method
 from mscf.replacing import replacing
 
 OURS = "mscf"
@@ -28,8 +28,10 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
     Raises:
         InputError: there is no run, or one that does not fit the others.
     """
-    variants = [f"{OURS}+{name}" for name in VARIANTS]
-    there = [m for m in (*METHODS, *variants) if any(place.glob(f"{m}/*/*/run.json"))]
+    kept = {path.parents[2].name for path in place.glob("*/fold-*/seed-*/run.json")}
+    order = [*METHODS, *(f"{OURS}+{name}" for name in VARIANTS)]
+    there = [key for key in dict.fromkeys([*order, *sorted(kept)])
+             if key in kept and is_method(key)]  # fmt: skip
     if not there:
         raise InputError(
             place, "must hold kept runs", "none", "runs-none",
@@ -47,6 +49,15 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
         write(against_baselines(rows, OURS, baselines), place / "comparison.csv")
         write(ranking(rows), place / "ranks.csv")
     return table
+
+
+def is_method(key: str) -> bool:
+    """Whether it names a network, and not one of them with a label (``keep_run``)."""
+    try:
+        find_method(key)
+    except SettingsError:
+        return False
+    return True
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

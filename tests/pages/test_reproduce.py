@@ -1,15 +1,18 @@
 """What the page "How to reproduce" says, from small profiles, runs and measurements."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from mscf.command_times import KINDS, read_times, time_command
 from mscf.errors import InputError, SettingsError
-from mscf.reproduce import (
+from mscf.evaluation.claims import BRANCHES, ONE_SCALE
+from mscf.models import METHODS
+from mscf.pages.command_times import KINDS, read_times, time_command
+from mscf.pages.reproduce import (
     GRID,
     PROFILES,
     duration,
@@ -24,7 +27,7 @@ from mscf.reproduce import (
     shares,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def spaced(text: str) -> str:
@@ -152,7 +155,7 @@ def test_a_projection_divides_slices_by_the_measured_speed(tmp_path) -> None:
     keep(tmp_path, "mscf", place="excerpt-448")
     keep(tmp_path, "cenet", place="excerpt-448", seconds=30.0,
          updated="2026-11-20T13:00:00+00:00")  # fmt: skip
-    table = projections(tmp_path, read_profile(tmp_path, "lits"), 36)
+    table = projections(tmp_path, [read_profile(tmp_path, "lits")], 36)
     hours = table["hours"].astype(float).tolist()
     # Five runs, three of ours at 2 s a slice and two of CE-Net's at 1 s: 8 times 108 s.
     wanted = [108 * 2, 108 / 0.03, 108 / 0.03, 108 / 0.12, 108 * 8, 108 * 2]
@@ -222,3 +225,12 @@ def test_every_profile_that_the_page_names_is_there() -> None:
     }
     assert len(read_profile(ROOT, "shown").runs) == 1
     assert len(read_profile(ROOT, "lits").wanted) > 60
+
+
+def test_the_claims_profile_is_what_their_rules_ask_for() -> None:
+    wanted = set(read_profile(ROOT, "claims").wanted)
+    methods = {*METHODS, *BRANCHES.values(), *ONE_SCALE}
+    assert wanted == {*product(("patient", "slice"), methods, range(5), range(3))}
+    lits = {(split, method, *run) for split, method, *run in
+            read_profile(ROOT, "lits").wanted if method in METHODS}  # fmt: skip
+    assert lits <= wanted

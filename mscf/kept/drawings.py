@@ -20,8 +20,8 @@ from mscf.evaluation.chosen_slices import ChosenSlices, choose_slices
 from mscf.evaluation.evaluate import predict
 from mscf.evaluation.metrics import slice_metrics
 from mscf.evaluation.tables import read_rows
-from mscf.examples import read_examples
-from mscf.finished_run import FinishedRun, open_run
+from mscf.kept.examples import read_examples
+from mscf.kept.finished_run import FinishedRun, open_run
 from mscf.training.loop import precision
 
 ONE = "fold-0/seed-0"  # the folder of a run below its method

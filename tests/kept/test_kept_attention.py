@@ -5,8 +5,12 @@ import torch
 from small_contexts import Small
 from torch import nn
 
-from mscf.asking import COLUMNS, attention_from, channel_maps, with_most_lesions
-from mscf.attentions import (
+from mscf.data.dataset import SliceDataset
+from mscf.data.spreadsheet import as_csv
+from mscf.data.store import Store, open_store
+from mscf.errors import InputError, SettingsError
+from mscf.kept.asking import COLUMNS, attention_from, channel_maps, with_most_lesions
+from mscf.kept.attentions import (
     Attention,
     keep_attention,
     look,
@@ -15,10 +19,6 @@ from mscf.attentions import (
     where_it_goes,
     write_attention,
 )
-from mscf.data.dataset import SliceDataset
-from mscf.data.spreadsheet import as_csv
-from mscf.data.store import Store, open_store
-from mscf.errors import InputError, SettingsError
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ import pytest
 import torch
 from small_finished import SmallNetwork
 
-from mscf import models, own_demo
+from mscf import models
 from mscf.checkpoint import write_checkpoint
 from mscf.data.own_labels import cases_of
 from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.inference.inputs import find_inputs
 from mscf.inference.weights import open_weights
-from mscf.own_ct import (
+from mscf.pages import own_demo
+from mscf.pages.own_ct import (
     OwnSettings,
     compare,
     finetune,

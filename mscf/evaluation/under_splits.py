@@ -1,0 +1,86 @@
+"""Kept runs of one set of data under both splits, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mscf.evaluation.differences import COMPARISON_COLUMNS, against_baselines
+from mscf.evaluation.runs import read_runs
+from mscf.evaluation.statements import listed
+from mscf.evaluation.tables import summary
+
+SPLITS = ("slice", "patient")
+
+
+def dice_under_splits(results: Path, methods: Sequence[str]) -> pd.DataFrame:
+    """Mean Dice of kept runs by split, and its 95 % interval over patients.
+
+    ``results`` is ``results/<data>-<size>``. A line a split and method that is there:
+    ``split``, ``method``, ``slices``, ``patients``, ``seeds``, ``dice``, ``dice_low``,
+    ``dice_high``. No line for what has not been run.
+    """
+    names = ["split", "method", "slices", "patients", "seeds", "dice", "dice_low",
+             "dice_high"]  # fmt: skip
+    tables = []
+    for split in run_splits(results, methods):
+        table = summary(read_runs(results / split, methods).rows)
+        table = table[table["seed"].isna()].set_index("method")
+        there = [method for method in methods if method in table.index]
+        tables.append(table.loc[there].reset_index())
+    if not tables:
+        return pd.DataFrame(columns=names)
+    return pd.concat(tables, ignore_index=True)[names]
+
+
+def differences_under_splits(
+    results: Path, ours: str, others: Sequence[str]
+) -> pd.DataFrame:
+    """Ours minus each other in Dice under each split, on the runs that all there share.
+
+    The Dice rows of ``comparison.csv`` (`against_baselines`) with ``split`` before
+    them; no line for a split under which Ours or all others were not run.
+    """
+    tables = []
+    for split in run_splits(results, [ours]):
+        runs = read_runs(results / split, [ours, *others])
+        there = [method for method in others if method in runs.methods]
+        table = against_baselines(runs.shared(), ours, there)
+        tables.append(table[table["metric"] == "dice"].assign(split=split))
+    if not tables:
+        return pd.DataFrame(columns=["split", *COMPARISON_COLUMNS])
+    return pd.concat(tables, ignore_index=True)[["split", *COMPARISON_COLUMNS]]
+
+
+def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Whether both splits say the same of Ours against each other, in a sentence.
+
+    ``differences`` are those of `differences_under_splits`. Two differences agree if
+    they have one sign; they are sure if neither interval holds 0.
+    """
+    of_both = differences.pivot(index="baseline", columns="split")
+    if {*differences["split"]} != {*SPLITS}:
+        return "Only one split has been run."
+    of_both = of_both.dropna(subset=[("difference", split) for split in SPLITS])
+    signs = of_both["difference"] > 0
+    agree = signs["slice"] == signs["patient"]
+    excluded = (of_both["low"] > 0) | (of_both["high"] < 0)
+    sure = of_both.index[agree & excluded.all(axis=1)]
+    text = (
+        f"Of {len(of_both)} differences {agree.sum()} have one sign under both splits"
+    )
+    if sure.empty:
+        return f"{text}, and of none do both intervals exclude 0."
+    names = listed([titles.get(key, key) for key in sure])
+    return f"{text}; both intervals exclude 0 of {names}."
+
+
+def run_splits(results: Path, methods: Sequence[str]) -> list[str]:
+    """The splits under which at least one of the methods was run."""
+    return [
+        split
+        for split in SPLITS
+        if any((results / split / method).is_dir() for method in methods)
+    ]

@@ -1,0 +1,1 @@
+"""What single pages of the book compute and say, from everything else."""

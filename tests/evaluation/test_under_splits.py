@@ -1,0 +1,78 @@
+"""The same methods under both splits: means, differences, and what is said of them."""
+
+import pandas as pd
+import pytest
+from kept_runs import keep, measured
+
+from mscf.evaluation.under_splits import (
+    SPLITS,
+    agreement_in_words,
+    dice_under_splits,
+    differences_under_splits,
+)
+
+
+def test_a_split_that_was_not_run_has_no_line(tmp_path) -> None:
+    results = tmp_path / "phantoms-24"
+    assert dice_under_splits(results, ["mscf"]).empty
+    assert differences_under_splits(results, "mscf", ["cenet"]).empty
+    rows = measured()
+    keep(results / "patient", "cenet", rows)
+    table = dice_under_splits(results, ["mscf", "cenet"])
+    assert table[["split", "method"]].to_numpy().tolist() == [["patient", "cenet"]]
+    assert table["dice"].iloc[0] == pytest.approx(rows["dice"].mean())
+    keep(results / "slice", "cenet", rows)
+    table = dice_under_splits(results, ["mscf", "cenet"])
+    assert table["split"].tolist() == ["slice", "patient"]
+    assert (table["dice_low"] <= table["dice"]).all()
+
+
+def test_a_difference_is_that_of_its_own_split(tmp_path) -> None:
+    results = tmp_path / "phantoms-24"
+    quality = {("slice", "mscf"): 0.9, ("slice", "cenet"): 0.5,
+               ("patient", "mscf"): 0.4, ("patient", "cenet"): 0.7}  # fmt: skip
+    dice = {}
+    for (split, method), drawn in quality.items():
+        rows = measured(drawn)
+        dice[split, method] = rows["dice"].mean()
+        keep(results / split, method, rows)
+    table = differences_under_splits(results, "mscf", ["cenet", "senet"])
+    assert table[["split", "baseline"]].to_numpy().tolist() == [
+        ["slice", "cenet"], ["patient", "cenet"],
+    ]  # fmt: skip
+    for split, found in zip(table["split"], table["difference"], strict=True):
+        assert found == pytest.approx(dice[split, "mscf"] - dice[split, "cenet"])
+    assert (table["low"] <= table["difference"]).all()
+
+
+def table_of(**intervals) -> pd.DataFrame:
+    """A baseline's (low, high) under slice and patient, halfway the difference."""
+    return pd.DataFrame(
+        [
+            {"split": split, "baseline": key, "low": low, "high": high,
+             "difference": (low + high) / 2}
+            for key, both in intervals.items()
+            for split, (low, high) in zip(SPLITS, both, strict=True)
+        ]
+    )  # fmt: skip
+
+
+def test_words_count_signs_and_name_what_both_intervals_say() -> None:
+    agree, sure = ((0.1, 0.3), (-0.1, 0.2)), ((0.1, 0.3), (0.2, 0.4))
+    opposed = ((0.1, 0.3), (-0.3, -0.1))
+    assert agreement_in_words(table_of(cenet=agree, senet=opposed), {}) == (
+        "Of 2 differences 1 have one sign under both splits, and of none do both "
+        "intervals exclude 0."
+    )
+    text = agreement_in_words(table_of(cenet=sure, senet=opposed), {"cenet": "CE-Net"})
+    assert text.endswith(
+        "1 have one sign under both splits; both intervals exclude 0 of CE-Net."
+    )
+    one = table_of(cenet=sure)
+    assert "Only one split" in agreement_in_words(one[one["split"] == "slice"], {})
+
+
+def test_a_method_of_one_split_only_is_not_counted() -> None:
+    both = table_of(cenet=((0.1, 0.3), (0.2, 0.4)), senet=((0.1, 0.3), (0.2, 0.4)))
+    table = both[(both["baseline"] == "cenet") | (both["split"] == "slice")]
+    assert agreement_in_words(table, {}).startswith("Of 1 differences")
