@@ -196,7 +196,7 @@ def one_slice(tiny_cases, tmp_path_factory):
         ({"image_size": 448}, "image_size: must be the store's, 192 (found: 448)"),
         ({"image_size": 200}, "use 192"),
         ({"batch_size": 100}, "must not exceed the training slices"),
-        ({"batch_size": 1, "split": "slice", "store": 1}, "slices with tumour to train"),
+        ({"batch_size": 1, "split": "slice", "store": 1}, "slices with tumour to"),
         ({"batch_size": 1, "store": 1}, "needs at least two patients"),
         ({"gpus": 99}, "99 GPUs were asked for, this machine has"),
         ({"fold": 5}, "fold: must be 0 to 4 (found: 5)"),
