@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.topics) - set(ALL):
         parser.error(f"topics must be of {', '.join(ALL)} (found: {min(unknown)})")
+    of_gpu = set(options.topics) & set(GPU_TOPICS)
+    if of_gpu and of_gpu != set(options.topics):
+        parser.error(f"topics of a GPU run apart (found: {', '.join(options.topics)})")
+    if not of_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the others are races on a processor
     with tempfile.TemporaryDirectory() as thrown_away:
         folder = options.out or (Path(thrown_away) if options.quick else RESULTS)
         for topic in options.topics or TOPICS:

@@ -89,10 +89,27 @@ def render(root: Path) -> list[str]:
     if done.returncode == 0:
         return []
     print(done.stderr or done.stdout, file=sys.stderr)
+    must = "must build without a warning"
+    named = [
+        str(Finding(page, must, said, "warnings"))
+        for page, said in warnings_of(done.stderr, root)
+    ]
     # The next build would read only what changed, and not see these warnings again.
     shutil.rmtree(root / "book/_build/.doctrees", ignore_errors=True)
     found = f"exit {done.returncode}, see above"
-    return [str(Finding("book", "must build without a warning", found, "warnings"))]
+    return named or [str(Finding("book", must, found, "warnings"))]
+
+
+def warnings_of(text: str, root: Path) -> list[tuple[str, str]]:
+    """Page with line, and words of every warning that Sphinx printed, each once."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", text)
+    stage = re.escape(f"{root / 'book/_stage'}/")
+    found = re.findall(
+        rf"^{stage}(\S+?(?::\d+)?): (?:WARNING|ERROR|CRITICAL): (.+)$",
+        text,
+        re.MULTILINE,
+    )
+    return list(dict.fromkeys(found))
 
 
 def check_pages(html: Path, pages: list[str]) -> list[str]:

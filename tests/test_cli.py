@@ -1,10 +1,13 @@
+import re
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from ten_networks import TABLE
 from typer.testing import CliRunner
 
 from mscf.cli import app, main
+from mscf.models import METHODS
 from mscf.training import loop
 from mscf.training.stopping import stop_requests
 
@@ -16,7 +19,15 @@ def run(*arguments: str):
 def test_methods_lists_every_network_with_its_parameters() -> None:
     result = run("methods")
     assert result.exit_code == 0
-    assert "29,111,179" in result.output
+    lines = result.output.splitlines()[-len(METHODS) :]
+    assert [line.split()[0] for line in lines] == list(METHODS)
+    for line, (key, method) in zip(lines, METHODS.items(), strict=True):
+        assert f"{TABLE[key][2]:,}" in line
+        assert str(method.minimum_size) in line.split()
+        (gmac,) = (
+            float(word) for word in line.split() if re.fullmatch(r"\d+\.\d+", word)
+        )
+        assert gmac == pytest.approx(TABLE[key][4], abs=0.006)
 
 
 @pytest.mark.parametrize(

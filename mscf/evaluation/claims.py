@@ -188,8 +188,10 @@ def with_interval(gains: pd.Series, patients: pd.Series) -> dict[str, float]:
     there = gains.notna()
     gains, patients = gains[there], patients[there]
     n = patients.nunique()
-    drawn = redrawn_means(gains.to_numpy()[:, None], patients, draw_patients(n))
-    low, high = interval(drawn[:, 0])
+    low = high = np.nan  # of one patient nothing can be said about others
+    if n > 1:
+        drawn = redrawn_means(gains.to_numpy()[:, None], patients, draw_patients(n))
+        low, high = interval(drawn[:, 0])
     p = signed_rank_p(gains.groupby(patients).mean())
     return {"difference": gains.mean(), "low": low, "high": high, "p": p, "patients": n}
 

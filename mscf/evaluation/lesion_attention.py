@@ -146,7 +146,9 @@ def scale_summaries(rows: pd.DataFrame) -> Iterator[dict[str, float]]:
     for channels, of_scale in rows.groupby("channels"):
         shares = of_scale[list(RANKS)]
         patients = of_scale["patient"]
-        drawn = redrawn_means(shares, patients, draw_patients(patients.nunique()))
+        n = patients.nunique()
+        drawn = redrawn_means(shares, patients, draw_patients(n))
+        drawn = drawn if n > 1 else np.full_like(drawn, np.nan)  # no interval of one
         summary = {
             "channels": channels,
             "patients": patients.nunique(),

@@ -53,7 +53,7 @@ def block_inputs(
     Raises:
         SettingsError: the network has no such branch, as CE-Net.
     """
-    blocks = [getattr(b, branch, None) for b in getattr(network, "contexts", [])]
+    blocks = [branch_of(b, branch) for b in getattr(network, "contexts", [])]
     if not any(blocks):
         raise SettingsError(
             "method", f"must have a {branch} context to look at",
@@ -66,6 +66,12 @@ def block_inputs(
         for block, (before, _) in zip(blocks, entering, strict=True)
         if block
     ]
+
+
+def branch_of(block: nn.Module, name: str) -> nn.Module | None:
+    """The "spatial" or "channel" branch of a block; None if it is off or has no map."""
+    branch = getattr(block, name, None)
+    return None if getattr(branch, "eq5", "") == "identity" else branch
 
 
 def attention_from(

@@ -26,6 +26,7 @@ from mscf.kept.asking import (
     COLUMNS,
     Pixel,
     attention_from,
+    branch_of,
     channel_maps,
     landmarks,
     lesion_attention,
@@ -56,21 +57,28 @@ class Attention:
 
 
 def look(
-    network: nn.Module, slices: SliceDataset, chosen: Sequence[Mapping[str, Pixel]]
+    network: nn.Module,
+    slices: SliceDataset,
+    chosen: Sequence[Mapping[str, Pixel]],
+    branches: Sequence[str] = BRANCHES,
 ) -> Attention:
     """What pixels of each slice look at, and its channel maps.
 
-    ``chosen``: for each slice names and pixels that ask, such as `landmarks` gives.
+    ``chosen``: for each slice names and pixels that ask, such as `landmarks` gives. Of
+    a branch that is not among ``branches`` there is nothing in what comes out.
 
     Raises:
         SettingsError: a pixel outside its slice; a network without these contexts.
     """
     images = [slices[i][0] for i in range(len(slices))]
-    looks = [
-        attention_from(network, image, list(pixels.values()))
-        for image, pixels in zip(images, chosen, strict=True)
-    ]
-    maps = [channel_maps(network, image) for image in images]
+    looks, maps = [{}], [{}]
+    if "spatial" in branches:
+        looks = [
+            attention_from(network, image, list(pixels.values()))
+            for image, pixels in zip(images, chosen, strict=True)
+        ]
+    if "channel" in branches:
+        maps = [channel_maps(network, image) for image in images]
     asked = [(i, n, p) for i, pixels in enumerate(chosen) for n, p in pixels.items()]
     of, name, pixel = (np.array(column) for column in zip(*asked, strict=True))
     rows = slices.index["row"].to_numpy()
@@ -133,7 +141,7 @@ def keep_attention(
         StorageError: disk full or no permission.
     """
     blocks = getattr(network, "contexts", [])
-    if not all(any(getattr(b, name, None) for b in blocks) for name in BRANCHES):
+    if not all(any(branch_of(b, name) for b in blocks) for name in BRANCHES):
         return
     table = lesion_attention(network, slices)
     with replacing(folder / "lesion_attention.csv") as file:

@@ -258,9 +258,17 @@ def all_maps(
     pixels, missed = integrated_gradients(network, image, region, baseline)
     cells = F.avg_pool2d(torch.from_numpy(pixels)[None], 2, divisor_override=1)
     maps["gradients"] = cells[0].numpy()
-    window = image.shape[-2] // 12 * 2  # a sixth of the side, and even
+    window = occlusion_window(image.shape[-2])
     maps["occlusion"] = occlusion(network, image, region, baseline, window)
     return maps, missed
+
+
+def occlusion_window(side: int) -> int:
+    """A sixth of the side or less, by whose halves the side can be divided.
+
+    Else the last of the cells, half a window apart, would hang over the slice's edge.
+    """
+    return 2 * max(n for n in range(1, side // 12 + 1) if side % n == 0)
 
 
 def cell_orders(

@@ -21,7 +21,7 @@ from torch import nn
 
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
-from mscf.errors import InputError
+from mscf.errors import InputError, SettingsError
 from mscf.evaluation.evaluate import evaluation_mode
 from mscf.evaluation.separation import separation, separation_rows
 from mscf.kept.finished_run import open_run
@@ -102,9 +102,15 @@ def examples_of_run(folder: Path, n: int) -> tuple[Examples, pd.DataFrame]:
 
     Raises:
         CheckpointError: the run is not finished, or its store is gone or another.
+        SettingsError: a method without context blocks.
     """
     run = open_run(folder)
     network = run.network()
+    if not hasattr(network, "contexts"):
+        raise SettingsError(
+            "run", "must be of a method with context blocks", run.settings.method,
+            "no-contexts", "choose a run of mscf",
+        )  # fmt: skip
     chosen = choose_examples(run.test.index, n)
     return examples(network, run.test, chosen), separation_rows(network, run.test)
 

@@ -20,6 +20,8 @@ from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
 from mscf.training.start import split_slices
 
+ALONE = dict.fromkeys(("cuda_graph", "sync_batch_norm", "require_pretrained"), False)
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -56,14 +58,19 @@ def open_run(folder: Path) -> FinishedRun:
 
 
 def finished_settings(folder: Path, record: dict) -> TrainSettings:
-    """The settings of a finished run, with ImageNet weights if it really had them."""
+    """The settings of a finished run, for looking at it here, in one process.
+
+    With ImageNet weights if it really had them; on a GPU if it had one and one is here.
+    """
     if record.get("status") != "finished":
         raise CheckpointError(
             folder, "must be a finished run", record.get("status"), "run-unfinished",
             "go on with `mscf train --resume`",
         )  # fmt: skip
     try:
-        settings = TrainSettings(**record["settings"])
+        here = bool(record["settings"]["gpus"]) and torch.cuda.is_available()
+        one = {"gpus": int(here), "processes": 1, "accumulate": 1, **ALONE}
+        settings = TrainSettings(**record["settings"] | one)
         seen = record["store"]["checksum"], record.get("commit", "")
         if not all(isinstance(value, str) for value in seen):
             raise TypeError("checksum and commit must be text")

@@ -30,6 +30,7 @@ from mscf.evaluation.volumes import case_rows
 from mscf.kept.attentions import keep_attention
 from mscf.kept.examples import write_examples
 from mscf.kept.finished_run import open_run
+from mscf.models import is_method
 from mscf.replacing import replacing
 from mscf.training.loop import precision
 from mscf.training.settings import TrainSettings
@@ -56,8 +57,8 @@ def keep_run(
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed.
-        SettingsError: examples of a store of real CT, or ImageNet weights that the run
-            began with cannot be had here.
+        SettingsError: examples of a store of real CT, a label that is a variant's name,
+            or ImageNet weights that the run began with cannot be had here.
     """
     opened = open_run(run)
     record, settings, store = opened.record, opened.settings, opened.store
@@ -66,10 +67,15 @@ def keep_run(
             "examples", "must be 0: voxels are kept of phantoms only", examples,
             "examples", "phantoms prepared by an older version: prepare them again",
         )  # fmt: skip
+    if label and (label in UNTRAINED or is_method(f"{settings.method}+{label}")):
+        raise SettingsError(
+            "label", "must be no variant's name", label, "label", "choose another"
+        )
     training, test = opened.training, opened.test
     place = results / data_name(store) / settings.split
     one = f"fold-{settings.fold}/seed-{settings.seed}"
-    method = settings.method + (f"+{label}" if label else "")
+    apart = f"+{label}" if label else ""
+    method, rule = settings.method + apart, THRESHOLD + apart
     folder = place / method / one
 
     record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
@@ -80,10 +86,12 @@ def keep_run(
     if beside:
         tables[method + UNTRAINED] = untrained_rows(settings, training, test)
         threshold = fit_threshold(store, training.index["row"].to_numpy())
-        tables[THRESHOLD] = evaluate_threshold(
+        tables[rule] = evaluate_threshold(
             threshold, store, test.index["row"].to_numpy()
         )
         record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
+    for older in (folder / "run.json", *folder.glob("*.npz")):
+        older.unlink(missing_ok=True)  # until all is there, nothing is; see below
     for name, rows in tables.items():
         signed = identify(
             rows, data_name(store), settings.split, settings.fold, name, settings.seed
@@ -116,9 +124,10 @@ def read_results(
 
     ``place`` is ``results/<data>/<split>``, ``one`` the fold and the seed.
     """
+    own = f"{THRESHOLD}+{method.partition('+')[2]}"  # of a labelled run
     folders = {
         "untrained network": method + UNTRAINED,
-        "one HU threshold": THRESHOLD,
+        "one HU threshold": own if (place / own / one).is_dir() else THRESHOLD,
         "trained network": method,
     }
     return {

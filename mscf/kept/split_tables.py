@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mscf.errors import InputError, SettingsError, warn
+from mscf.errors import InputError, warn
 from mscf.evaluation.differences import against_baselines
 from mscf.evaluation.ranking import ranking
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.tables import as_csv, summary
-from mscf.models import METHODS, VARIANTS, find_method
+from mscf.models import METHODS, VARIANTS, is_method
 from mscf.replacing import replacing
 
 OURS = "mscf"
@@ -49,15 +49,6 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
         write(against_baselines(rows, OURS, baselines), place / "comparison.csv")
         write(ranking(rows), place / "ranks.csv")
     return table
-
-
-def is_method(key: str) -> bool:
-    """Whether it names a network, and not one of them with a label (``keep_run``)."""
-    try:
-        find_method(key)
-    except SettingsError:
-        return False
-    return True
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

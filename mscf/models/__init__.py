@@ -119,6 +119,15 @@ def find_method(key: str) -> Method:
     return METHODS[key]
 
 
+def is_method(key: str) -> bool:
+    """Whether ``find_method`` knows it; a run kept under a label has no such key."""
+    try:
+        find_method(key)
+    except SettingsError:
+        return False
+    return True
+
+
 def build(key: str, classes: int = 1, pretrained: bool = False) -> nn.Module:
     """The network of this key, in training mode, on the CPU."""
     return find_method(key).build(classes=classes, pretrained=pretrained)

@@ -48,8 +48,11 @@ def all_values(source: Path, given: dict[str, str]) -> dict[str, object]:
                 "parameter", f"must be one of notebooks/{source.name}", name,
                 "parameters", suggestion(name, values),
             )  # fmt: skip
-        values[name] = value_of(text)
-    if source.stem == "train":  # the only one whose first cell checks them
+        value = value_of(text)
+        if source.stem != "train":
+            value = of_kind(name, value, values[name])
+        values[name] = value
+    if source.stem == "train":  # the fields of its settings have rules of their own
         from mscf.training.notebook import notebook_settings
 
         notebook_settings(root(), **values)
@@ -79,6 +82,35 @@ def value_of(text: str) -> object:
         except ValueError:
             continue
     return text
+
+
+def of_kind(name: str, value: object, default: object) -> object:
+    """The value as one of its default's kind; where that is None anything goes.
+
+    Raises:
+        SettingsError: it is of another kind.
+    """
+    if default is None or isinstance(default, str):
+        return value if default is None else str(value)
+    if isinstance(default, (list, tuple)):
+        found = several(value)
+        fits = isinstance(default, list) or len(found) == len(default)
+        if found and fits:
+            return found
+    elif isinstance(default, float) and type(value) in (int, float):
+        return float(value)
+    elif type(value) is type(default):
+        return value
+    raise SettingsError(name, f"must be like {default!r}", value, "parameters")
+
+
+def several(value: object) -> list:
+    """The values of a list or tuple written as Python writes them; none of else."""
+    try:
+        found = ast.literal_eval(str(value))
+    except (ValueError, SyntaxError):
+        return []
+    return list(found) if isinstance(found, (list, tuple)) else []
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

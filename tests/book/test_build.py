@@ -75,12 +75,17 @@ def test_a_failing_notebook_is_one_line_and_the_rest_goes_on(
 
 
 def test_a_warning_is_an_error_every_time(book) -> None:
-    book.write("book/method.md", "# Method\n\nsee {eq}`eq-9` and {cite}`nobody`\n")
+    book.write(
+        "book/method.md",
+        "# Method\n\nsee {eq}`eq-9`, {cite}`nobody`, {res}`none.json:x`\n",
+    )
     for _ in range(2):  # the second build reads no changed page
         done = book.build()
         assert done.returncode == 1
-        assert "eq-9" in done.stderr
-        assert "nobody" in done.stderr
+        lines = done.stderr.splitlines()
+        for words in ("eq-9", "nobody", "none.json"):
+            (line,) = [x for x in lines if x.startswith("error:") and words in x]
+            assert line.startswith("error: book/method.md")
 
 
 def test_a_listed_page_that_is_missing_ends_the_build_before_it_starts(book) -> None:

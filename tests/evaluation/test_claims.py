@@ -125,6 +125,20 @@ def test_on_the_excerpt_every_network_scores_higher_by_slice_and_none_decides() 
     assert (table["outcome"] == "undecided at this size").all()
 
 
+@pytest.mark.parametrize("patients", [0, 1])
+def test_of_one_patient_or_none_separation_has_no_interval(patients) -> None:
+    table = pd.DataFrame({
+        "case": "c", "patient": ["p0", "p1"], "slice": 0,
+        "before_64": 0.1, "after_64": 0.3,
+    })  # fmt: skip
+    table.loc[patients:, "after_64"] = np.nan
+    claim = separation_claim(table)
+    assert claim["patients"] == patients
+    assert np.isnan([claim["low"], claim["high"], claim["p"]]).all()
+    assert claim["outcome"] == "undecided at this size"
+    assert np.isnan(separation_table(table)["low"]).all()
+
+
 def test_separation_is_averaged_over_the_scales_that_a_slice_has() -> None:
     table = pd.DataFrame({
         "case": "c", "patient": [f"p{n}" for n in range(21)], "slice": 0,

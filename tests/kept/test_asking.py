@@ -140,6 +140,8 @@ def test_a_network_without_the_context_asked_for_is_refused(image) -> None:
         attention_from(Small(spatial=False), image, [(0, 0)])
     with pytest.raises(SettingsError, match="must have a channel context"):
         channel_maps(Small(channel=False), image)
+    with pytest.raises(SettingsError, match="must have a channel context"):
+        channel_maps(Small(eq5="identity"), image)  # a gain forms no map
     assert list(attention_from(Small(channel=False), image, [(0, 0)])) == [16, 32]
 
 

@@ -24,6 +24,7 @@ from mscf.kept.attributions import (
     attributions_of_run,
     explained,
     most_tumour,
+    occlusion_window,
     read_attributions,
     write_attributions,
 )
@@ -254,6 +255,15 @@ def test_a_run_that_does_not_fit_is_refused(run, tmp_path, monkeypatch) -> None:
     build_by(larger, monkeypatch)
     with pytest.raises(CheckpointError, match="checkpoint-tensors"):
         attributions_of_run(run, 1)
+
+
+@pytest.mark.parametrize("side", [192, 224, 320, 448, 512])
+def test_the_cells_of_occlusion_end_where_the_slice_does(side) -> None:
+    window = occlusion_window(side)
+    assert window % 2 == 0
+    assert side % (window // 2) == 0
+    assert side / 12 < window <= side / 6
+    assert occlusion_window(192) == 32  # as what is kept was made
 
 
 def made_up() -> dict:

@@ -2,15 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
-from mscf.errors import CheckpointError, InputError
+from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.kept.examples import (
     choose_examples,
     examples_of_run,
     pair_of_maps,
     read_examples,
 )
-from mscf.kept.finished_run import open_run
+from mscf.kept.finished_run import FinishedRun, open_run
 
 
 def test_examples_are_chosen_by_the_truth_one_a_patient() -> None:
@@ -56,8 +57,15 @@ def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:
     with torch.no_grad():
         probability = opened.network()(image).sigmoid()[0, 0].numpy()
     first = np.flatnonzero(kept["row"] == opened.test.index["row"].iloc[0])
+    assert first.size == 1
     for i in first:
         np.testing.assert_allclose(kept["probability"][i] / 255, probability, atol=3e-3)
+
+
+def test_a_method_without_context_blocks_is_refused(run, monkeypatch) -> None:
+    monkeypatch.setattr(FinishedRun, "network", lambda _: nn.Identity())
+    with pytest.raises(SettingsError, match=r"\[no-contexts\]"):
+        examples_of_run(run.folder, 1)
 
 
 def test_a_run_without_its_weights_is_refused(run) -> None:

@@ -21,6 +21,19 @@ def test_a_finished_run_is_opened_with_its_weights_and_its_test_slices(run) -> N
     assert not test.augment
 
 
+def test_a_run_of_a_larger_machine_is_opened_here(run) -> None:
+    path = run.folder / "run.json"
+    record = json.loads(path.read_text())
+    record["settings"] |= {"gpus": 4, "processes": 4, "cuda_graph": True}
+    record["settings"] |= {"sync_batch_norm": True, "require_pretrained": True}
+    path.write_text(json.dumps(record))
+    opened = open_run(run.folder)
+    if not torch.cuda.is_available():
+        assert opened.settings.device.type == "cpu"
+    assert opened.settings.processes == 1
+    assert opened.record["settings"]["gpus"] == 4  # what it was stays said
+
+
 def test_a_run_that_cannot_be_looked_at_is_refused(run, monkeypatch) -> None:
     monkeypatch.setattr(finished_run, "build", lambda *_: nn.Conv2d(1, 1, 1))
     with pytest.raises(CheckpointError, match="checkpoint-tensors"):

@@ -66,6 +66,16 @@ def test_what_is_kept_is_what_was_seen(network, kept) -> None:
     assert np.array_equal(again.rows[32], seen.rows[32])
 
 
+def test_one_branch_alone_can_be_looked_at(slices) -> None:
+    few, chosen = with_most_lesions(slices, 1), [{"corner": (0, 0)}]
+    seen = look(Small(channel=False), few, chosen, ["spatial"])
+    assert (list(seen.rows), seen.affinity) == ([16, 32], {})
+    seen = look(Small(spatial=False), few, chosen, ["channel"])
+    assert (seen.rows, list(seen.affinity)) == ({}, [16, 32])
+    with pytest.raises(SettingsError, match="must have a spatial context"):
+        look(Small(spatial=False), few, chosen, ["spatial"])
+
+
 def test_a_row_is_told_by_what_it_lies_on() -> None:
     labels = np.zeros((24, 40), np.uint8)
     labels[2:22, 3:37] = 1

@@ -7,7 +7,8 @@ import pytest
 
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
-from mscf.kept.results import keep_run, read_beside
+from mscf.kept import results as results_module
+from mscf.kept.results import keep_run, read_beside, read_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,45 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
     apart = pd.read_csv(folder / "separation.csv")
     assert sorted(apart["slice"]) == sorted(tables["mscf"]["slice"])
     assert apart["after_16"].between(0, 1).all()
+
+
+def test_a_label_keeps_apart_all_that_is_written(run, tmp_path) -> None:
+    results = tmp_path / "results"
+    keep_run(run.folder, results)
+    before = {p: p.read_bytes() for p in results.rglob("*") if p.is_file()}
+    keep_run(run.folder, results, label="8-patients")
+    assert all(path.read_bytes() == content for path, content in before.items())
+    place = results / "tiny/patient"
+    new = {p.relative_to(place).parts[0] for p in results.rglob("per_slice.csv")}
+    assert {f"{m}+8-patients" for m in ("mscf", "hu_threshold")} < new
+    tables = read_results(place, "mscf+8-patients")
+    assert set(tables["one HU threshold"]["method"]) == {"hu_threshold+8-patients"}
+    assert set(read_results(place, "mscf")["one HU threshold"]["method"]) == {
+        "hu_threshold"
+    }
+
+
+@pytest.mark.parametrize("label", ["once", "gain", "once+rows", "untrained"])
+def test_a_label_is_no_variant(label, run, tmp_path) -> None:
+    with pytest.raises(SettingsError, match=r"\[label\]"):
+        keep_run(run.folder, tmp_path / "results", label=label)
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_an_older_network_left_does_not_stand_beside_a_new_record(
+    run, tmp_path, monkeypatch
+) -> None:
+    folder = keep_run(run.folder, tmp_path / "results", beside=False)
+    (folder / "attribution.npz").write_bytes(b"of the older one")
+    monkeypatch.setattr(results_module, "looked_at_again", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        keep_run(run.folder, tmp_path / "results", beside=False)
+    assert not (folder / "attribution.npz").exists()
+    assert not (folder / "run.json").exists()  # where it is, all is
+
+
+def stopped(*_) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_was_not_kept_is_named(run, tmp_path) -> None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from mscf.cli import app, main
 from mscf.notebook.ending import ending_of, keep_earlier
-from mscf.notebook.parameters import find_notebook, value_of
+from mscf.notebook.parameters import all_values, find_notebook, value_of
 
 ROOT = Path(__file__).parents[2]
 REFUSED = "from mscf.errors import CheckpointError\n\nraise CheckpointError(\n"
@@ -79,6 +79,13 @@ def files(folder: Path) -> set[str]:
         (["train", "-p", "out", "5"], "out: must be a path (found: 5)"),
         (["train", "-o", "notebooks/train.ipynb"], "must lie outside of notebooks/"),
         (["network", "-o", "README.md"], "must be a file that ends in .ipynb"),
+        (["explore_data", "-p", "live", "false"], "live: must be like True (found: f"),
+        (
+            ["leakage", "-p", "window", "(-100, 2, 3)"],
+            "window: must be like (-40, 160)",
+        ),
+        (["table1", "-p", "beside", "hu_threshold"], "beside: must be like ['mscf+"),
+        (["network", "-p", "image_size", "2.5"], "image_size: must be like 448"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_started(
@@ -480,3 +487,21 @@ def test_train_is_saved_in_the_runs_own_folder(tiny_store, tmp_path) -> None:
         assert started.returncode == 0, complaint
         assert len(list((tmp_path / "run").glob("*.ipynb"))) == runs
     assert (tmp_path / "run/summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("notebook", "given", "expected"),
+    [
+        ("leakage", {"window": "(-100, 240)"}, [-100, 240]),
+        ("table1", {"beside": "['hu_threshold']"}, ["hu_threshold"]),
+        ("your_own_ct", {"scans": "2024"}, "2024"),  # a folder may be called so
+        ("your_own_ct", {"learning_rate": "1e-3"}, 1e-3),
+        ("explore_data", {"live": "False"}, False),
+        ("fig1", {"example": "2"}, 2),
+    ],
+)
+def test_a_value_is_read_as_its_default_is(notebook, given, expected) -> None:
+    values = all_values(ROOT / f"notebooks/{notebook}.ipynb", given)
+    (name,) = given
+    assert values[name] == expected
+    assert type(values[name]) is type(expected)

@@ -64,6 +64,19 @@ def test_cells_have_ids_that_outputs_can_be_matched_by(path) -> None:
 
 
 @EVERY
+def test_a_notebook_names_the_results_that_it_reads(path) -> None:
+    """Else its page would stay as it is when they change."""
+    named = read(path).metadata.get("mscf", {}).get("inputs", [])
+    watched = {file for pattern in named for file in ROOT.glob(pattern)}
+    for cell in code_cells(path):
+        for place in re.findall(r"\"(results(?:/[^\"]+)?)\"", cell.source):
+            inside = {
+                file for file in watched if (ROOT / place) in (file, *file.parents)
+            }
+            assert inside or not (ROOT / place).exists(), place
+
+
+@EVERY
 def test_papermill_reads_every_parameter(path) -> None:
     (cell,) = [cell for cell in code_cells(path) if "parameters" in tags(cell)]
     lines = ast.parse(cell.source).body

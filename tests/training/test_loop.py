@@ -23,7 +23,7 @@ from mscf.errors import (
     Stopped,
 )
 from mscf.training import loop, run_folder, start
-from mscf.training.loop import train
+from mscf.training.loop import cross_entropy, train
 from mscf.training.start import (
     split_slices,
     start_at_log_odds,
@@ -148,6 +148,14 @@ def test_processes_that_begin_with_other_weights_do_not_train(
         with pytest.raises(DistributedError, match="weights at the start"):
             train(settings_for(tiny_store, tmp_path / str(seed), seed=seed))
     assert asked[1] != asked[3]  # other weights, another digest
+
+
+def test_of_three_outputs_three_losses_are_added() -> None:
+    outputs = torch.randn(3, 2, 1, 4, 4)
+    targets = (torch.rand(2, 1, 4, 4) < 0.3).float()
+    expected = sum(F.binary_cross_entropy_with_logits(x, targets) for x in outputs)
+    torch.testing.assert_close(cross_entropy(tuple(outputs), targets), expected)
+    assert cross_entropy(outputs[0], targets) < expected
 
 
 @pytest.mark.claim("numbers", "a number that is not finite ends the run, and is named")

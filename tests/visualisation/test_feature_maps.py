@@ -1,6 +1,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from filled import filled
+from small_contexts import Small
 from torch import nn
 
 from mscf.visualisation.feature_maps import (
@@ -37,6 +39,18 @@ def test_features_are_what_enters_and_leaves_each_block() -> None:
     assert second[0].shape == (1, 4, 5)
     assert network.training
     assert not network.contexts[0]._forward_hooks
+
+
+def test_features_of_a_batch_are_those_of_its_items() -> None:
+    """Through attention and its tiles, not through doubling alone."""
+    network, images = filled(Small()), torch.rand(3, 3, 24, 40)
+    for i in range(3):
+        batch = skip_features(network, images.roll(-i, 0))
+        for of_batch, of_item in zip(
+            batch, skip_features(network, images[i : i + 1]), strict=True
+        ):
+            for one, other in zip(of_batch, of_item, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_without_blocks_has_no_features() -> None:
