@@ -8,7 +8,6 @@ Memory is the growth of the peak of a fresh process.
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -124,7 +123,7 @@ def write(topic: str, figures: list[dict], quick: bool, folder: Path = RESULTS) 
         "quick": quick,
         "made": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
-        "machine": {**machine(device), "cpu": cpu(), "matrix_rate": matrix_rate()},
+        "machine": {**machine(device), "matrix_rate": matrix_rate()},
         "versions": versions(),
         "figures": figures,
     }
@@ -132,16 +131,6 @@ def write(topic: str, figures: list[dict], quick: bool, folder: Path = RESULTS) 
     path = folder / f"{topic}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def cpu() -> str:
-    """The processor's name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.processor()
 
 
 def matrix_rate(n: int = 2048, rounds: int = 5) -> float:

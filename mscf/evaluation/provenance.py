@@ -11,6 +11,7 @@ from mscf.errors import InputError
 from mscf.evaluation.kept_run import read_record
 
 ONE = ["data", "split", "method", "epochs", "device", "torch", "commit"]
+MACHINE = ["data", "device", "processor", "cores", "system", "Python", "torch", "numpy"]
 
 
 def kept_runs(results: Path) -> pd.DataFrame:
@@ -22,6 +23,27 @@ def kept_runs(results: Path) -> pd.DataFrame:
     Raises:
         InputError: a ``run.json`` is damaged, or of a run that did not finish.
     """
+    by = run_rows(results).groupby(ONE, sort=False)
+    return by.agg(
+        folds=("fold", numbers), seeds=("seed", numbers), runs=("fold", "size"),
+        hours=("hours", "sum"), **{"from": ("day", "min")},
+    ).reset_index()  # fmt: skip
+
+
+def by_machine(results: Path) -> pd.DataFrame:
+    """A row for all kept runs of one set of data on one kind of machine.
+
+    Columns: ``MACHINE``, runs, hours together.
+
+    Raises:
+        InputError: as ``kept_runs``.
+    """
+    by = run_rows(results).groupby(MACHINE, sort=False)
+    return by.agg(runs=("fold", "size"), hours=("hours", "sum")).reset_index()
+
+
+def run_rows(results: Path) -> pd.DataFrame:
+    """A row a kept run, see `of_run`."""
     rows = []
     for path in sorted(results.rglob("run.json")):
         try:
@@ -30,13 +52,8 @@ def kept_runs(results: Path) -> pd.DataFrame:
             raise InputError(
                 path, "must say where the run comes from", f"no {error}", "run-record"
             ) from error
-    if not rows:
-        return pd.DataFrame(columns=[*ONE, "folds", "seeds", "runs", "hours", "from"])
-    by = pd.DataFrame(rows).groupby(ONE, sort=False)
-    return by.agg(
-        folds=("fold", numbers), seeds=("seed", numbers), runs=("fold", "size"),
-        hours=("hours", "sum"), **{"from": ("day", "min")},
-    ).reset_index()  # fmt: skip
+    columns = [*ONE, *MACHINE, "fold", "seed", "hours", "day"]
+    return pd.DataFrame(rows, columns=None if rows else list(dict.fromkeys(columns)))
 
 
 def of_run(path: Path, results: Path) -> dict[str, object]:
@@ -52,6 +69,11 @@ def of_run(path: Path, results: Path) -> dict[str, object]:
         "epochs": record["epochs_done"],
         "device": record["machine"]["device"],
         "torch": record["versions"]["torch"],
+        "processor": record["machine"].get("cpu", "not recorded"),
+        "cores": record["machine"]["cores"],
+        "system": record["machine"]["system"],
+        "Python": record["machine"]["python"],
+        "numpy": record["versions"]["numpy"],
         "commit": (commit[:7] or "not recorded") + ("+" if len(code) > 1 else ""),
         "fold": record["settings"]["fold"],
         "seed": record["settings"]["seed"],

@@ -1,7 +1,9 @@
 """Attention U-Net: Oktay et al. 2018, as in LeeJunHyun/Image_Segmentation (AttU_Net).
 
-Deviation of that code from the authors' three-dimensional release, kept: the gate takes
-its signal from the decoder at the skip's own size (open point 6).
+The gate is Eq. 1 and 2 of the paper. Deviations of that code from the authors' 3-D
+release, kept (open point 6): the gate takes its signal from the decoder at the skip's
+own size, so that nothing is resized in it; its convolutions are normalised; the finest
+skip has one too; no deep supervision.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CE-Net, the backbone: Gu et al. 2019 (Guzaiwang/CE-Net, class CE_Net_).
+"""CE-Net, the backbone: Gu et al. 2019, Fig. 1 (Guzaiwang/CE-Net, class CE_Net_).
 
 Encoder, multi-kernel context, decoder; e1, e2 and e3 are the skips. Deviations:
 logits instead of a sigmoid output, and shared branches in the multi-kernel context.

@@ -1,5 +1,6 @@
 """DANet, dual attention: Fu et al. 2019, as in junfu1115/DANet (its 2020 renewal).
 
+The attentions are Eq. 1 and 2 (positions) and Eq. 3 and 4 (channels) of the paper.
 ResNet-50 at output stride 8 with multi-grid 4, 8, 16 (open point 12). Deviations: plain
 instead of synchronised batch norm; evaluation skips the two auxiliary heads.
 """

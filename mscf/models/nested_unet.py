@@ -1,6 +1,7 @@
 """UNet++: Zhou et al. 2018, as in 4uiiurz1/pytorch-nested-unet (NestedUNet).
 
-Deep supervision is off, as in that code's default (open point 8).
+The nodes are Eq. 1 of the paper. Deep supervision is off, as in that code's default
+(open point 8).
 """
 
 from __future__ import annotations

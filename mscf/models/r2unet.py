@@ -1,7 +1,7 @@
 """R2U-Net: Alom et al. 2019, as in LeeJunHyun/Image_Segmentation (R2U_Net).
 
-U-Net with recurrent residual blocks. t = 2, the class's default; the same repository's
-training script passes 3 (open point 7).
+U-Net with recurrent residual blocks, Eq. 1 to 3 of the paper. t = 2, the class's
+default; the same repository's training script passes 3 (open point 7).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """CE-Net with squeeze-and-excitation: Hu et al. 2018 in Gu et al. 2019.
 
-The block is moskomule/senet.pytorch's (SELayer, reduction 16, no biases, open point
-10). "Embedding ... after skip connections" is taken literally, on the result of a join,
-where the same authors' sister release has its channel attention (open point 9).
+The block, Eq. 2 to 4 of Hu et al., is moskomule/senet.pytorch's (SELayer, reduction 16,
+no biases, open point 10). "Embedding ... after skip connections" is taken literally, on
+the result of a join, where the same authors' sister release has its channel attention
+(open point 9).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""U-Net: Ronneberger et al. 2015, as in LeeJunHyun/Image_Segmentation (U_Net).
+"""U-Net: Ronneberger et al. 2015, Fig. 1, as in LeeJunHyun/Image_Segmentation (U_Net).
 
 Deviations of that code from the 2015 paper, kept: padded convolutions, batch norm, no
 dropout, and nearest upsampling with a convolution (open point 5). Convolutions keep

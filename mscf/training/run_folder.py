@@ -128,11 +128,23 @@ def machine(device: torch.device) -> dict:
     gpu = torch.cuda.get_device_name() if device.type == "cuda" else None
     return {
         "device": gpu or "cpu",
+        "cpu": processor(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor()
 
 
 @functools.cache  # a run asks often, and reading takes milliseconds each

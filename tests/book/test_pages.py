@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
@@ -199,6 +200,13 @@ def test_every_picture_has_a_text_for_who_cannot_see_it(name) -> None:
         alt = image.get("alt", "")
         assert len(alt.split()) > 2, image["src"]
         assert "_images/" not in alt
+
+
+@pytest.mark.parametrize("name", [n for n in PAGES if n.startswith("notebooks/")])
+def test_a_page_has_every_picture_that_its_notebook_describes(name) -> None:
+    cells = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4).cells
+    told = sum("alt" in c.metadata.get("mystnb", {}).get("image", {}) for c in cells)
+    assert len(soup(name).select("article img")) >= told
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mscf.errors import InputError
-from mscf.evaluation.provenance import kept_runs, measurements
+from mscf.evaluation.provenance import by_machine, kept_runs, measurements
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -15,7 +15,10 @@ def keep(results, fold=0, seed=0, **changes) -> None:
     record = {
         "settings": {"method": "mscf", "fold": fold, "seed": seed},
         "slices": {"test": 3}, "store": {"checksum": "x"}, "epochs_done": 2,
-        "seconds": 1800.0, "machine": {"device": "cpu"}, "versions": {"torch": "2.0"},
+        "seconds": 1800.0, "versions": {"torch": "2.0", "numpy": "2.4"},
+        "machine": {
+            "device": "cpu", "cores": 2, "system": "Linux", "python": "3.11",
+        },
         "commit": "abcdef0123", "started": "2026-11-20T01:00:00+00:00",
         "status": "finished", **changes,
     }  # fmt: skip
@@ -36,6 +39,28 @@ def test_runs_that_differ_in_fold_and_seed_are_one_row(tmp_path) -> None:
     assert (other["commit"], other["runs"]) == ("fedcba9", 1)
 
 
+def test_machines_and_versions_have_a_row_each(tmp_path) -> None:
+    keep(tmp_path, 0)
+    keep(tmp_path, 1)
+    other = {
+        "device": "cpu",
+        "cpu": "X",
+        "cores": 4,
+        "system": "Linux",
+        "python": "3.12",
+    }
+    keep(tmp_path, 2, machine=other)
+    first, second = by_machine(tmp_path).to_dict("records")
+    assert (first["runs"], first["hours"]) == (2, 1.0)
+    assert (first["processor"], first["numpy"]) == ("not recorded", "2.4")
+    assert (second["processor"], second["cores"], second["Python"]) == ("X", 4, "3.12")
+
+
+def test_without_runs_both_tables_are_empty(tmp_path) -> None:
+    assert kept_runs(tmp_path).empty
+    assert by_machine(tmp_path).empty
+
+
 def test_a_run_that_went_on_under_other_code_is_marked(tmp_path) -> None:
     keep(tmp_path, 0, resumed=[{"commit": "abcdef0123"}])
     keep(tmp_path, 1, resumed=[{"commit": "0000000000"}])
@@ -54,6 +79,15 @@ def test_every_kept_run_and_measurement_here_names_its_machine() -> None:
     assert runs[["device", "torch", "from"]].astype(bool).all(axis=None)
     assert {"benchmarks/step.json", "reliability.json"} <= set(files["file"])
     assert files[["made", "commit", "device"]].astype(bool).all(axis=None)
+    assert (
+        runs.loc[runs["commit"] == "not recorded", "runs"].sum() <= 5
+    )  # the first ones
+    named = {path.name for path in RESULTS.rglob("*.json")} - {
+        "run.json",
+        "summary.json",
+    }
+    computed = {"audit.json", "power.json", "log-odds.json", "plain.json"}
+    assert named == {Path(file).name for file in files["file"]} | computed
 
 
 def test_a_damaged_file_is_named(tmp_path) -> None:
