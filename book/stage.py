@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-GENERATED = {"_build", "_stage", "__pycache__", ".ipynb_checkpoints"}
+GENERATED = {"_build", "_stage", "_pictures", "__pycache__", ".ipynb_checkpoints"}
 
 
 def fill_stage(root: Path, notebooks: list[str]) -> None:

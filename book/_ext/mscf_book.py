@@ -4,8 +4,9 @@
   ``GITHUB_REPOSITORY``, so that a fork's book points to the fork. Without it (a build
   at home) there are none of these buttons.
 - ``{res}`` writes a number of a result file, linked to that file; ``{pycode}`` shows
-  the code of one class or function as it is in the package; ``{any-pixel}`` shows a
-  kept slice of which any pixel can be asked where it looks.
+  the code of one class or function as it is in the package; ``{drawn}`` a picture of
+  `mscf.pages.pictures`; ``{any-pixel}`` a kept slice of which any pixel can be asked
+  where it looks.
 - Pages load nothing from another host and raise no script error; each says at its foot
   which version it shows.
 """
@@ -32,6 +33,7 @@ from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.directives.code import CodeBlock
+from sphinx.directives.patches import Figure
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -177,6 +179,43 @@ def defined_name(node: ast.AST) -> str | None:
     return getattr(node, "name", None)
 
 
+class DrawnDirective(Figure):
+    """``{drawn} NAME`` draws a picture of `mscf.pages.pictures`; else as ``figure``.
+
+    The page is built anew when the code changes or the results that are drawn.
+    """
+
+    def run(self) -> list[nodes.Node]:
+        """The figure, its picture written into the stage."""
+        # Imports torch: only the pages that have this wait for it.
+        from matplotlib import pyplot as plt
+
+        from mscf.pages import pictures
+        from mscf.visualisation.style import use_style
+
+        env = self.state.document.settings.env
+        name, source = self.arguments[0], Path(env.srcdir)
+        picture = pictures.PICTURES.get(name)
+        if picture is None:
+            known = ", ".join(pictures.PICTURES)
+            raise self.error(f"{{drawn}} {name}: must be one of {known}")
+        files = sorted((source / "results").glob(picture.files or "none"))
+        if picture.files and not files:
+            raise self.error(f"{{drawn}} {name}: no results/{picture.files}")
+        for file in (Path(pictures.__file__), *files):
+            env.note_dependency(str(file))
+        use_style()
+        with plt.rc_context({"svg.hashsalt": name}):  # equal bytes each time
+            figure = picture.draw(files)
+            place = source / f"book/_pictures/{name}.{picture.form}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            undated = {"Date": None} if picture.form == "svg" else {}
+            figure.savefig(place, dpi=150, metadata=undated)
+            plt.close(figure)
+        self.arguments[0] = f"/book/_pictures/{place.name}"
+        return super().run()
+
+
 class AnyPixelDirective(SphinxDirective):
     """``{any-pixel} results/.../any_pixel.npz`` shows that slice, to be asked.
 
@@ -296,6 +335,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     silence_thebe(app)
     app.add_role("res", ResultRole())
     app.add_directive("pycode", CodeDirective)
+    app.add_directive("drawn", DrawnDirective)
     app.add_directive("any-pixel", AnyPixelDirective)
     app.connect("config-inited", set_address)
     app.connect("html-page-context", set_mode)

@@ -168,6 +168,26 @@ def test_a_page_is_built_anew_when_its_code_changes(
     assert "return 22" in page.build().text
 
 
+def test_drawn_puts_a_picture_there_and_draws_it_anew_only_with_its_code(page) -> None:
+    page.write("```{drawn} block\n:name: fig-b\n:alt: a block\n\nThe block.\n```")
+    assert page.warnings == ""
+    (image,) = re.findall(r'<img[^>]*alt="a block"[^>]*>', page.html)
+    assert "_images/block.svg" in image
+    assert "The block." in page.text
+    first = (page.root / "html/_images/block.svg").read_bytes()
+    page.write("Again.\n\n```{drawn} block\n:alt: a block\n```")
+    assert (page.root / "html/_images/block.svg").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("blok", "must be one of"), ("losses", "no results/")]
+)
+def test_drawn_says_what_is_not_there(name, said, page) -> None:
+    page.write(f"```{{drawn}} {name}\n:alt: none\n```")
+    assert f"{{drawn}} {name}" in page.warnings
+    assert said in page.warnings
+
+
 def test_any_pixel_shows_a_kept_slice_and_is_built_anew_with_it(page) -> None:
     kept = root() / "results/phantoms-shown-192/patient/mscf/fold-0/seed-0"
     path = page.root / "results/any_pixel.npz"

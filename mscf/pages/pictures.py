@@ -1,0 +1,156 @@
+"""The pictures on top of pages of prose, drawn from networks and kept results.
+
+Each takes the files that its pattern finds below ``results/`` and returns a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from torch import nn
+
+from mscf.evaluation.metrics import slice_metrics
+from mscf.evaluation.results_table import GROUPS
+from mscf.kept.examples import read_examples
+from mscf.models import METHODS, build
+from mscf.models.cost import multiply_accumulates, parameters
+from mscf.visualisation.architecture import draw_architecture, output_shapes
+from mscf.visualisation.context_block import draw_context_block
+from mscf.visualisation.segmentations import (
+    draw_errors,
+    draw_labels,
+    error_legend,
+    label_legend,
+    mark_sides,
+)
+from mscf.visualisation.style import INK, MAIN, PALE, SECOND, THIRD
+
+SIDE = 448  # pixels, the paper's
+SHOWN = 4  # slices in a row
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How a picture is drawn, from which files, and in which form it is kept."""
+
+    draw: Callable[[Sequence[Path]], Figure]
+    files: str = ""  # a pattern below results/; none: from the networks alone
+    form: str = "svg"
+
+
+def on_meta(key: str) -> nn.Module:
+    """A network without numbers."""
+    with torch.device("meta"):
+        return build(key).eval()
+
+
+def network(_files: Sequence[Path]) -> Figure:
+    """Fig. 2 of the paper."""
+    figure, ax = plt.subplots(figsize=(4.9, 5.1))
+    draw_architecture(ax, on_meta("mscf"), SIDE)
+    return figure
+
+
+def block(_files: Sequence[Path]) -> Figure:
+    """Fig. 3 of the paper: the block on the finest skip."""
+    ours = on_meta("mscf")
+    channels, side, _ = output_shapes(ours, ["encoder.stage1"], SIDE)["encoder.stage1"]
+    figure, ax = plt.subplots(figsize=(4.9, 4.6))
+    draw_context_block(ax, ours.contexts[0], channels, side)
+    return figure
+
+
+def slices(files: Sequence[Path]) -> Figure:
+    """Test slices of phantoms with liver and tumour outlined."""
+    kept = read_examples(files[0].parent)
+    figure, axes = plt.subplots(1, SHOWN, figsize=(7.2, 2.3))
+    for i, ax in enumerate(axes):
+        draw_labels(ax, kept["hu"][i], kept["liver"][i] + 2 * kept["truth"][i])
+        ax.set_title(str(kept["case"][i]))
+    mark_sides(axes[0])
+    figure.legend(handles=label_legend(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def predictions(files: Sequence[Path]) -> Figure:
+    """The same slices as the network of Fig. 1 drew them."""
+    kept = read_examples(files[0].parent)
+    figure, axes = plt.subplots(1, SHOWN, figsize=(7.2, 2.3))
+    for i, ax in enumerate(axes):
+        truth, drawn = kept["truth"][i], kept["probability"][i] > 127
+        dice = slice_metrics(drawn, truth)["dice"]
+        draw_errors(ax, kept["hu"][i], drawn, truth).set_title(f"Dice {dice:.2f}")
+    mark_sides(axes[0])
+    figure.legend(handles=error_legend(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def losses(files: Sequence[Path]) -> Figure:
+    """Training losses epoch by epoch, a line a fold and a colour a method."""
+    figure, ax = plt.subplots(figsize=(6.5, 3.2))
+    colours = dict(zip(("cenet", "mscf"), (SECOND, MAIN), strict=True))
+    for file in files:
+        method = file.parents[2].name
+        if method not in colours:
+            continue
+        history = pd.read_csv(file)
+        ax.plot(history["epoch"] + 1, history["loss"], color=colours[method], alpha=0.8)
+    for method, colour in colours.items():
+        ax.plot([], [], color=colour, label=METHODS[method].title)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(LogFormatter())  # 0.02, not 2 x 10^-2
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.6)))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("training loss (cross entropy)")
+    ax.legend(frameon=False)
+    return figure
+
+
+def methods(_files: Sequence[Path]) -> Figure:
+    """Parameters against multiply-accumulates of the ten, a colour a group."""
+    figure, ax = plt.subplots(figsize=(6.5, 3.8))
+    colours = dict(zip(GROUPS, (PALE, THIRD, SECOND, MAIN), strict=True))
+    for group, keys in GROUPS.items():
+        for key in keys:
+            one = on_meta(key)
+            x, y = parameters(one) / 1e6, multiply_accumulates(one, SIDE, SIDE) / 1e9
+            left = key in LEFT  # and behind what stands at the same place
+            size, above = (110, 2) if left else (30, 3)
+            ax.scatter(x, y, color=colours[group], s=size, zorder=above)
+            ax.annotate(
+                METHODS[key].title, (x, y), (-8 if left else 8, 0), va="center",
+                textcoords="offset points", ha="right" if left else "left", color=INK,
+                fontsize=9,
+            )  # fmt: skip
+    for group, colour in colours.items():
+        ax.scatter([], [], color=colour, label=group)
+    ax.set_yscale("log")
+    ax.set_yticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])
+    ax.minorticks_off()
+    ax.set_xlim(0, 60)
+    ax.set_xlabel("parameters, millions")
+    ax.set_ylabel("GMAC, one slice of 448 × 448")
+    ax.legend(frameon=False, loc="lower right", title="group in Table 1")
+    return figure
+
+
+LEFT = frozenset({"cenet", "self_attention", "unet"})  # names left of their points
+EXAMPLES = "phantoms-shown-192/patient/mscf/fold-0/seed-0/examples.npz"
+PICTURES: Mapping[str, Picture] = MappingProxyType(
+    {
+        "network": Picture(network),
+        "block": Picture(block),
+        "slices": Picture(slices, EXAMPLES, "png"),
+        "predictions": Picture(predictions, EXAMPLES, "png"),
+        "losses": Picture(losses, "excerpt-448/patient/*/*/*/history.csv"),
+        "methods": Picture(methods),
+    }
+)
