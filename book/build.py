@@ -34,8 +34,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "notebooks/explore_data.ipynb": {"live": False},
     # Minutes instead of days, and the same numbers with and without a network.
     "notebooks/train.ipynb": {
-        "learning_rate": 5e-4,
-        "batch_size": 4,
+        "learning_rate": 1e-3,
         "epochs": 3,
         "pretrained": False,
     },
