@@ -40,18 +40,22 @@ def differences_under_splits(
 ) -> pd.DataFrame:
     """Ours minus each other in Dice under each split, on the runs that all there share.
 
-    The Dice rows of ``comparison.csv`` (`against_baselines`) with ``split`` before
-    them; no line for a split under which Ours or all others were not run.
+    The Dice rows of ``comparison.csv`` (`against_baselines`) with ``split`` and the
+    number of ``seeds`` before them; no line for a split under which Ours or all others
+    were not run.
     """
+    names = ["split", "seeds", *COMPARISON_COLUMNS]
     tables = []
     for split in run_splits(results, [ours]):
         runs = read_runs(results / split, [ours, *others])
         there = [method for method in others if method in runs.methods]
-        table = against_baselines(runs.shared(), ours, there)
-        tables.append(table[table["metric"] == "dice"].assign(split=split))
+        rows = runs.shared()
+        table = against_baselines(rows, ours, there)
+        of_dice = table[table["metric"] == "dice"]
+        tables.append(of_dice.assign(split=split, seeds=rows["seed"].nunique()))
     if not tables:
-        return pd.DataFrame(columns=["split", *COMPARISON_COLUMNS])
-    return pd.concat(tables, ignore_index=True)[["split", *COMPARISON_COLUMNS]]
+        return pd.DataFrame(columns=names)
+    return pd.concat(tables, ignore_index=True)[names]
 
 
 def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -68,8 +72,11 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
     agree = signs["slice"] == signs["patient"]
     excluded = (of_both["low"] > 0) | (of_both["high"] < 0)
     sure = of_both.index[agree & excluded.all(axis=1)]
+    seeds = differences.groupby("split")["seeds"].max()
+    over = listed([f"{seeds[split]} seeds by {split}" for split in SPLITS])
     text = (
-        f"Of {len(of_both)} differences {agree.sum()} have one sign under both splits"
+        f"Over {over}: of {len(of_both)} differences {agree.sum()} have one sign under "
+        "both splits"
     )
     if sure.empty:
         return f"{text}, and of none do both intervals exclude 0."

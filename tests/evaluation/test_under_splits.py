@@ -49,7 +49,7 @@ def table_of(**intervals) -> pd.DataFrame:
     """A baseline's (low, high) under slice and patient, halfway the difference."""
     return pd.DataFrame(
         [
-            {"split": split, "baseline": key, "low": low, "high": high,
+            {"split": split, "seeds": 2, "baseline": key, "low": low, "high": high,
              "difference": (low + high) / 2}
             for key, both in intervals.items()
             for split, (low, high) in zip(SPLITS, both, strict=True)
@@ -61,8 +61,8 @@ def test_words_count_signs_and_name_what_both_intervals_say() -> None:
     agree, sure = ((0.1, 0.3), (-0.1, 0.2)), ((0.1, 0.3), (0.2, 0.4))
     opposed = ((0.1, 0.3), (-0.3, -0.1))
     assert agreement_in_words(table_of(cenet=agree, senet=opposed), {}) == (
-        "Of 2 differences 1 have one sign under both splits, and of none do both "
-        "intervals exclude 0."
+        "Over 2 seeds by slice and 2 seeds by patient: of 2 differences 1 have one "
+        "sign under both splits, and of none do both intervals exclude 0."
     )
     text = agreement_in_words(table_of(cenet=sure, senet=opposed), {"cenet": "CE-Net"})
     assert text.endswith(
@@ -75,4 +75,4 @@ def test_words_count_signs_and_name_what_both_intervals_say() -> None:
 def test_a_method_of_one_split_only_is_not_counted() -> None:
     both = table_of(cenet=((0.1, 0.3), (0.2, 0.4)), senet=((0.1, 0.3), (0.2, 0.4)))
     table = both[(both["baseline"] == "cenet") | (both["split"] == "slice")]
-    assert agreement_in_words(table, {}).startswith("Of 1 differences")
+    assert agreement_in_words(table, {}).count(": of 1 differences") == 1
