@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from mscf.evaluation.comparable import of_runs, shared_runs
 from mscf.evaluation.differences import COMPARISON_COLUMNS, against_baselines
 from mscf.evaluation.runs import read_runs
-from mscf.evaluation.statements import listed
+from mscf.evaluation.statements import listed, plural
 from mscf.evaluation.tables import summary
 
 SPLITS = ("slice", "patient")
@@ -38,7 +39,7 @@ def dice_under_splits(results: Path, methods: Sequence[str]) -> pd.DataFrame:
 def differences_under_splits(
     results: Path, ours: str, others: Sequence[str]
 ) -> pd.DataFrame:
-    """Ours minus each other in Dice under each split, on the runs that all there share.
+    """Ours minus each other in Dice under each split, on the runs that the two share.
 
     The Dice rows of ``comparison.csv`` (`against_baselines`) with ``split`` and the
     number of ``seeds`` before them; no line for a split under which Ours or all others
@@ -48,11 +49,13 @@ def differences_under_splits(
     tables = []
     for split in run_splits(results, [ours]):
         runs = read_runs(results / split, [ours, *others])
-        there = [method for method in others if method in runs.methods]
-        rows = runs.shared()
-        table = against_baselines(rows, ours, there)
-        of_dice = table[table["metric"] == "dice"]
-        tables.append(of_dice.assign(split=split, seeds=rows["seed"].nunique()))
+        for other in others:
+            rows = runs.rows[runs.rows["method"].isin([ours, other])]
+            rows = rows[of_runs(rows, shared_runs(rows))]
+            there = [other] if other in runs.methods else []
+            table = against_baselines(rows, ours, there)
+            of_dice = table[table["metric"] == "dice"]
+            tables.append(of_dice.assign(split=split, seeds=rows["seed"].nunique()))
     if not tables:
         return pd.DataFrame(columns=names)
     return pd.concat(tables, ignore_index=True)[names]
@@ -72,8 +75,8 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
     agree = signs["slice"] == signs["patient"]
     excluded = (of_both["low"] > 0) | (of_both["high"] < 0)
     sure = of_both.index[agree & excluded.all(axis=1)]
-    seeds = differences.groupby("split")["seeds"].max()
-    over = listed([f"{seeds[split]} seeds by {split}" for split in SPLITS])
+    seeds = differences.groupby("split")["seeds"]
+    over = listed([f"{from_to(seeds.get_group(s))} by {s}" for s in SPLITS])
     text = (
         f"Over {over}: of {len(of_both)} differences {agree.sum()} have one sign under "
         "both splits"
@@ -82,6 +85,12 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
         return f"{text}, and of none do both intervals exclude 0."
     names = listed([titles.get(key, key) for key in sure])
     return f"{text}; both intervals exclude 0 of {names}."
+
+
+def from_to(seeds: pd.Series) -> str:
+    """``1 to 3 seeds``."""
+    low, high = seeds.min(), seeds.max()
+    return f"{high if low == high else f'{low} to {high}'} {plural('seed', high)}"
 
 
 def run_splits(results: Path, methods: Sequence[str]) -> list[str]:
