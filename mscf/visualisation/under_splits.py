@@ -63,6 +63,7 @@ def draw_intervals(
         )
         for place, number in zip(places, of_split[value], strict=True):
             text = form.format(number).removesuffix("%")
+            text = "0.0" if text in ("-0.0", "+0.0") else text
             ax.text(
                 1.02, place, text, color=colour, va="center",
                 transform=ax.get_yaxis_transform(),

@@ -4,6 +4,7 @@ import functools
 import http.server
 import itertools
 import os
+import re
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -207,6 +208,12 @@ def test_a_page_has_every_picture_that_its_notebook_describes(name) -> None:
     cells = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4).cells
     told = sum("alt" in c.metadata.get("mystnb", {}).get("image", {}) for c in cells)
     assert len(soup(name).select("article img")) >= told
+
+
+@pytest.mark.parametrize("name", [n for n in PAGES if n.startswith("notebooks/")])
+def test_no_table_is_cut_in_its_middle(name) -> None:
+    said = soup(name).find("article").get_text()
+    assert not re.search(r"\d+ rows × \d+ columns", said)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -37,7 +37,7 @@ def test_each_stands_on_one_page_with_a_name_and_words_for_who_cannot_see_it() -
 @pytest.mark.parametrize("name", ["slices", "predictions"])
 def test_slices_are_marked_and_told_apart(name, drawn) -> None:
     figure = drawn(name)
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 3
     assert len({ax.get_title() for ax in figure.axes}) > 1
     assert {text.get_text() for text in figure.axes[0].texts} >= {"R", "L"}
     assert figure.legends
