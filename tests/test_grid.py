@@ -108,7 +108,7 @@ def test_a_killed_grid_goes_on_and_repeats_nothing(tiny_profile, tmp_path) -> No
     assert (kept / "summary.csv").read_text().count("\n") > 2
 
 
-@pytest.mark.slow
+@pytest.mark.check
 @pytest.mark.timeout(1800)
 def test_smoke_takes_all_ten_from_data_to_table_and_pictures(tmp_path) -> None:
     done = grid(ROOT / "grid/smoke.yaml", tmp_path)
