@@ -67,7 +67,7 @@ def keep_run(
             "examples", "must be 0: voxels are kept of phantoms only", examples,
             "examples", "phantoms prepared by an older version: prepare them again",
         )  # fmt: skip
-    if label and (label in UNTRAINED or is_method(f"{settings.method}+{label}")):
+    if f"+{label}" == UNTRAINED or is_method(f"{settings.method}+{label}"):
         raise SettingsError(
             "label", "must be no variant's name", label, "label", "choose another"
         )

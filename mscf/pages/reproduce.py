@@ -251,7 +251,7 @@ def projections(root: Path, profiles: Sequence[Profile], slices: int) -> pd.Data
     for profile in profiles:
         methods = [method.partition("+")[0] for _, method, _, _ in profile.wanted]
         every = len(methods) / one_slice[methods].sum()
-        several = f"all {len(methods)} trainings of `{profile.name}`"
+        several = f"all {len(methods)} trainings of {profile.name}"
         rows += [
             (several, "one GPU, ten at a time", every, total * len(methods),
              "each method as on the excerpt"),

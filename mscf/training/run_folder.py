@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import json
@@ -34,6 +35,11 @@ KINDS = {
     "resumed": list,
     "inexact": list,
 }
+NO_LOCKS = {
+    errno.ENOSYS,
+    errno.ENOLCK,
+    errno.EOPNOTSUPP,
+}  # of some network file systems
 PACKAGES = ("mscf", "torch", "torchvision", "numpy", "scipy", "pandas", "nibabel")
 
 
@@ -61,7 +67,9 @@ def claimed(folder: Path) -> Iterator[None]:
                 "run-lock",
                 "wait for it, or choose another --out",
             ) from error
-        except OSError as error:  # some network file systems have no locks
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise cannot_write(folder, error, "must be locked") from error
             warn(
                 Finding(
                     str(folder),

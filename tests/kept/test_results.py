@@ -73,6 +73,11 @@ def test_a_label_keeps_apart_all_that_is_written(run, tmp_path) -> None:
     }
 
 
+def test_a_label_may_be_part_of_a_taken_word(run, tmp_path) -> None:
+    folder = keep_run(run.folder, tmp_path / "results", beside=False, label="trained")
+    assert folder.parts[-3] == "mscf+trained"
+
+
 @pytest.mark.parametrize("label", ["once", "gain", "once+rows", "untrained"])
 def test_a_label_is_no_variant(label, run, tmp_path) -> None:
     with pytest.raises(SettingsError, match=r"\[label\]"):

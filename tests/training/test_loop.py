@@ -21,6 +21,7 @@ from mscf.errors import (
     NumericalError,
     SettingsError,
     Stopped,
+    StorageError,
 )
 from mscf.training import loop, run_folder, start
 from mscf.training.loop import cross_entropy, train
@@ -130,6 +131,20 @@ def test_where_there_are_no_locks_it_says_so_and_trains(
     run = train(settings_for(tiny_store, tmp_path, epochs=1))
     assert run.record["status"] == "finished"
     assert "[run-lock]" in capsys.readouterr().err
+
+
+def test_a_lock_that_fails_for_another_reason_is_no_file_system_without(
+    tmp_path, monkeypatch
+) -> None:
+    def broken(*_) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", broken)
+    with (
+        pytest.raises(StorageError, match="must be locked"),
+        run_folder.claimed(tmp_path),
+    ):
+        pass
 
 
 def test_processes_that_begin_with_other_weights_do_not_train(
