@@ -12,7 +12,7 @@ from some import some
 
 from mscf.checkpoint import read_checkpoint
 from mscf.errors import CheckpointError, Stopped
-from mscf.training import loop, schedule, snapshot, state
+from mscf.training import finite, loop, schedule, snapshot, state
 from mscf.training.loop import train
 from mscf.training.stopping import SIGNALS, stop_requests
 
@@ -204,6 +204,35 @@ def test_the_state_is_saved_in_long_epochs_too(
     train(settings_for(tiny_store, tmp_path, epochs=1))
     assert saved == list(range(1, len(saved) + 1))
     assert len(saved) >= 3
+
+
+def test_a_save_whose_facts_come_late_is_made_once(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    """As on a GPU, where a step's facts are read when the next one has been sent."""
+    read, save, saved = finite.Watch._read, state.RunState.save_step, []
+
+    def saved_once(run_state) -> None:
+        saved.append(run_state.position.step)
+        save(run_state)
+        state.SAVE_EVERY = float("inf")
+
+    monkeypatch.setattr(state, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(state.RunState, "save_step", saved_once)
+    monkeypatch.setattr(
+        finite.Watch, "_read", lambda w, all_but: read(w, 0 if w.resting else 1)
+    )
+    monkeypatch.setattr(finite.Watch, "resting", False, raising=False)
+    rest = finite.Watch.rest
+
+    def at_rest(watch) -> None:
+        watch.resting = True
+        rest(watch)
+        watch.resting = False
+
+    monkeypatch.setattr(finite.Watch, "rest", at_rest)
+    train(settings_for(tiny_store, tmp_path, epochs=1))
+    assert saved == [2]
 
 
 @ONE_REQUEST
