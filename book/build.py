@@ -32,12 +32,8 @@ from mscf.errors import Finding
 PARAMETERS: dict[str, dict[str, Any]] = {
     # Sliders are nothing without a kernel.
     "notebooks/explore_data.ipynb": {"live": False},
-    # Minutes instead of days, and the same numbers with and without a network.
-    "notebooks/train.ipynb": {
-        "learning_rate": 1e-3,
-        "epochs": 3,
-        "pretrained": False,
-    },
+    # The same numbers with and without a network.
+    "notebooks/train.ipynb": {"pretrained": False},
     # The network of that page, which runs before it.
     "notebooks/your_own_ct.ipynb": {"weights": "runs/book/train"},
 }

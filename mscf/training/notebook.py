@@ -21,7 +21,8 @@ PHANTOMS = "phantoms"  # the word that stands for the demo's own data
 DEMO_CASES = 16  # of large dark tumours; 13 patients, three were scanned twice
 DEMO_SIZE = 192  # pixels; the smallest that the networks take
 # Instead of 400 epochs with augmentation from a neutral bias: what shows in minutes.
-DEMO = {"epochs": 4, "augment": False, "log_odds_bias": True}
+DEMO = {"epochs": 3, "learning_rate": 1e-3, "augment": False, "log_odds_bias": True}
+DEPENDS = ("epochs", "learning_rate")  # None takes the demo's, or else the paper's
 
 
 def notebook_settings(
@@ -29,12 +30,12 @@ def notebook_settings(
     *,
     data: str,
     out: str,
-    epochs: int | None = None,
     **others: object,
 ) -> TrainSettings:
     """The notebook's parameters as settings; relative paths start at ``base``.
 
-    ``others`` are fields of `TrainSettings` under their own names.
+    ``others`` are fields of `TrainSettings` under their own names; of `DEPENDS`, None
+    takes what suits the data.
 
     Raises:
         SettingsError: one is unknown, of the wrong kind, or out of range.
@@ -47,7 +48,7 @@ def notebook_settings(
         )  # fmt: skip
     for name, path in (("data", data), ("out", out)):
         check_kind(name, path)
-    given = others if epochs is None else others | {"epochs": epochs}
+    given = {k: v for k, v in others.items() if v is not None or k not in DEPENDS}
     if isinstance(given.get("window"), str):
         given["window"] = as_window(given["window"])
     folder = base / data
