@@ -20,6 +20,8 @@ RUN = "{split}/{method}/fold-{fold}/seed-{seed}"
 SPLITS = sorted({split for block in config["runs"] for split in block["splits"]})
 PYTHON = sys.executable
 SCRIPTS = f"{workflow.basedir}/data_scripts"
+# Not workflow.cores: a cluster is given jobs, no cores, and it would end the parsing.
+CORES = workflow.resource_settings.cores or 8
 
 
 def kept_runs(split):
@@ -78,7 +80,7 @@ rule store:
             if "phantoms" in config
             else ["true"]
         ),
-    threads: workflow.cores
+    threads: CORES
     shell:
         "{params.make:q} && {PYTHON:q} {SCRIPTS:q}/prepare.py {config[cases]:q} "
         "{STORE:q} --size {config[size]:q}"
@@ -93,7 +95,7 @@ rule train:
         options=options(config["settings"]),
         examples=config.get("examples", 0),
         run=f"{RUNS}/{RUN}",
-    threads: config.get("threads", workflow.cores)
+    threads: config.get("threads", CORES)
     shell:
         "{PYTHON:q} -m mscf train --data {STORE:q} --out {params.run:q} "
         "--method {wildcards.method:q} --split {wildcards.split:q} "

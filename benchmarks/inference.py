@@ -1,4 +1,4 @@
-"""Logits of one slice of 448: plain, ours, folded, compiled; and the machine's limit.
+"""Logits of one slice of 448: plain, ours, bf16, compiled; and the machine's limit.
 
 How much of the matrix rate CE-Net reaches is told by a float32 product timed in the
 same rounds. Predicted: MSCF 2.2 to 2.3 times faster than plain; CE-Net at 52 to 82 % of

@@ -60,6 +60,11 @@ def computing(kind: str) -> AbstractContextManager:
     return torch.autocast(DEVICE.type, torch.bfloat16, bf16, cache_enabled=False)
 
 
+def convolving(kind: str) -> AbstractContextManager:
+    """cuDNN, which tries its algorithms for SEARCHED; left unsaid it would be off."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=kind in SEARCHED)
+
+
 def step(form: str, size: int, slices: int = 1, seeds: int = 1) -> Callable[[], Tensor]:
     """One training step of a kind and a method, such as ``bf16 mscf``; gives the loss.
 
@@ -78,13 +83,13 @@ def step(form: str, size: int, slices: int = 1, seeds: int = 1) -> Callable[[], 
         passes = torch.compile(model)
     elif kind == "graphed":
         sample = batches[0][0].contiguous()
-        with computing(kind):
+        with convolving(kind), computing(kind):
             passes = torch.cuda.make_graphed_callables(model, (sample,))
     turns = itertools.cycle(batches)
 
     def once() -> Tensor:
         images, targets = next(turns)
-        with torch.backends.cudnn.flags(benchmark=kind in SEARCHED):
+        with convolving(kind):
             with computing(kind):
                 outputs = passes(images)
             loss = cross_entropy(outputs, targets)

@@ -1,13 +1,16 @@
 """The benchmarks as a reader runs them; their figures are no test."""
 
 import json
+import math
 import subprocess
 import sys
 
 import pytest
+import torch
 
-from benchmarks import imports
+from benchmarks import imports, step
 from benchmarks.__main__ import ALL, main, said
+from benchmarks.plain import plain_forms
 from benchmarks.racing import figure, measured, race, those_that_run, write
 
 
@@ -28,9 +31,33 @@ def test_every_topic_runs_and_writes_its_figures(topic, tmp_path) -> None:
     assert record["machine"]["cpu"]
     for line in record["figures"]:
         assert line["what"] in done.stdout
-        ratio = line.get("ratio", {"low": 1, "median": 1, "high": 1})
-        # A quick difference of two times may even be negative.
-        assert ratio["low"] <= ratio["median"] <= ratio["high"]
+        ratio = line.get("ratio", {"median": line.get("value")})
+        assert math.isfinite(ratio["median"])  # of differences it may be negative
+
+
+@pytest.mark.parametrize("kind", ["plain", "ours", "bf16", "searched"])
+def test_convolutions_are_cudnns_in_every_form(kind, monkeypatch) -> None:
+    seen, own = [], step.cross_entropy
+
+    def loss(outputs, targets):
+        seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
+        return own(outputs, targets)
+
+    monkeypatch.setattr(step, "cross_entropy", loss)
+    step.step(f"{kind} cenet", 192)()
+    assert seen == [(True, kind == "searched")]
+
+
+def test_the_plain_form_is_the_same_function_and_calls_none_of_ours(
+    monkeypatch,
+) -> None:
+    network = step.network("mscf", is_plain=True).double().cpu().eval()
+    images = torch.randn(1, 3, 192, 192, dtype=torch.float64)
+    with torch.no_grad():
+        ours = network(images)
+        monkeypatch.setattr("mscf.models.context.tiled_attention", None)
+        with plain_forms():
+            torch.testing.assert_close(network(images), ours, rtol=1e-9, atol=1e-9)
 
 
 def test_a_topic_that_is_cut_keeps_what_it_had(monkeypatch, tmp_path) -> None:

@@ -1,5 +1,6 @@
 """The grid: profiles that name what there is, a plan, and a run that can be killed."""
 
+import json
 import os
 import re
 import signal
@@ -60,6 +61,63 @@ def test_the_plan_has_a_job_for_every_run(tmp_path) -> None:
     assert plan.returncode == 0, plan.stderr
     assert re.search(r"^train +10$", plan.stdout, re.MULTILINE)
     assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.fixture
+def stand_in_for_slurm(tmp_path, monkeypatch) -> Path:
+    """The plugin's name without a cluster; its jobs are lines of the file it gives.
+
+    A job makes its output at once, and nothing else.
+    """
+    plugin, jobs = tmp_path / "snakemake_executor_plugin_slurm", tmp_path / "jobs"
+    plugin.mkdir()
+    (plugin / "__init__.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("STAND_IN_JOBS", str(jobs))
+    return jobs
+
+
+STAND_IN = """
+import json, os
+from pathlib import Path
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.real import RealExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings
+
+common_settings = CommonSettings(
+    non_local_exec=True, implies_no_shared_fs=False, job_deploy_sources=False
+)
+
+class Executor(RealExecutor):
+    cores = get_exec_mode = get_python_executable = None
+    cancel = shutdown = lambda self: None
+
+    def run_job(self, job):
+        with open(os.environ["STAND_IN_JOBS"], "a") as file:
+            print(json.dumps([job.name, job.threads, dict(job.resources)]), file=file)
+        for path in map(Path, job.output):
+            path.parent.mkdir(parents=True)
+            path.touch()
+        info = SubmittedJobInfo(job)
+        self.report_job_submission(info)
+        self.report_job_success(info)
+"""
+
+
+def test_on_slurm_a_training_asks_for_a_gpu_and_the_store_for_none(
+    stand_in_for_slurm, tmp_path
+) -> None:
+    run = "results/lits-448/patient/unet/fold-0/seed-0/run.json"
+    slurm = "--workflow-profile", str(ROOT / "profiles/slurm")
+    done = grid(ROOT / "grid/lits.yaml", tmp_path, run, *slurm)
+    assert done.returncode == 0, done.stderr
+    lines = map(json.loads, stand_in_for_slurm.read_text().splitlines())
+    jobs = {name: (threads, resources) for name, threads, resources in lines}
+    assert list(jobs) == ["store", "train"]
+    assert [resources.get("gpu") for _, resources in jobs.values()] == [None, 1]
+    for threads, resources in jobs.values():
+        assert threads == resources["cpus_per_task"] == 8
+        assert "slurm_extra" not in resources  # the plugin refuses most of it
 
 
 @pytest.fixture

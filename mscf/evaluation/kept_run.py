@@ -23,6 +23,14 @@ NEEDED = {  # of run.json, and as what
     ("slices", "test"): int, ("store", "checksum"): str,
     ("epochs_done",): float, ("seconds",): float, ("machine", "device"): str,
 }  # fmt: skip
+# What is evaluated beside a trained network, and has no record of its own.
+THRESHOLD = "hu_threshold"
+UNTRAINED = "+untrained"
+
+
+def is_trained(method: str) -> bool:
+    """Whether a kept run of this name was a training, which leaves a record."""
+    return method.partition("+")[0] != THRESHOLD and not method.endswith(UNTRAINED)
 
 
 def of_phantoms(record: dict, data: str) -> bool:
@@ -60,12 +68,14 @@ def read_run(
         InputError: half-written, or the files are another run's.
     """
     path = folder / "per_slice.csv"
-    if not path.is_file():
-        there = ", ".join(sorted(file.name for file in folder.iterdir()))
-        raise InputError(
-            path, "must be there, the run is half-written", there, "run-half",
-            "keep the run again, or remove its folder",
-        )  # fmt: skip
+    needed = [path, folder / "run.json"] if is_trained(method) else [path]
+    for file in needed:
+        if not file.is_file():
+            there = ", ".join(sorted(file.name for file in folder.iterdir()))
+            raise InputError(
+                file, "must be there, the run is half-written", there, "run-half",
+                "keep the run again, or remove its folder",
+            )  # fmt: skip
     rows = read_rows(path)
     record = read_record(folder / "run.json")
     found = {*zip(rows["method"], rows["fold"], rows["seed"], strict=True)}

@@ -152,9 +152,9 @@ def summary(
     """A row for each (data, split, method, seed), and one over the seeds of each.
 
     Of one seed: means over slices, the number of values behind each, their interval
-    over patients, outcomes and pooled rates. Over seeds (``seed`` is empty): mean and
-    sample deviation of the seeds' values, the interval of slices averaged over seeds,
-    and sums of numbers. ``commit`` names the code; ``empty`` is the rule for 0/0.
+    over patients, outcomes and pooled rates. Over seeds (``seed`` is empty): the same
+    of slices averaged over seeds, sums of numbers, and the sample deviation of the
+    seeds' means where all seeds have the same folds. ``commit`` names the code; ``empty`` is the rule for 0/0.
 
     Raises:
         InputError: as ``in_order``, or slices of more than one size.
@@ -190,23 +190,31 @@ def seed_row(rows: pd.DataFrame, empty: str) -> dict:
     for name in SUMMARY:
         row[name] = means[name]
         row[f"{name}_n"] = int(values_of(measured, name).count())
-    total = rates(*measured[list(COUNTS)].sum().to_numpy()[:, None], empty=empty)
-    row |= {name: float(total[name.removesuffix("_pooled")][0]) for name in POOLED}
-    return row | intervals(measured)
+    return row | pooled(measured, empty) | intervals(measured)
 
 
 def row_over_seeds(rows: pd.DataFrame, seeds: list[dict], empty: str) -> dict:
-    """The summary of several seeds, from their rows and their own summaries."""
-    table = pd.DataFrame(seeds)
+    """The summary of several seeds, from their rows and their own summaries.
+
+    A slice counts once, however many of the seeds have tested it.
+    """
+    table, measured = pd.DataFrame(seeds), under_rule(rows, empty)
     row = {"seed": None, "seeds": len(seeds), **described(rows)}
-    for name in SUMMARY:
-        row[name] = table[name].mean()
-        row[f"{name}_n"] = int(table[f"{name}_n"].sum())
-        row[f"{name}_sd_seeds"] = table[name].std()
-    row |= table[list(POOLED)].mean().to_dict()
-    of_one_slice = under_rule(rows, empty).groupby(["patient", "case", "slice"])
+    of_one_slice = measured.groupby(["patient", "case", "slice"])
     averaged = of_one_slice[[*RATES, *DISTANCES]].mean().reset_index()
-    return row | intervals(averaged)
+    means = summarise(averaged)
+    for name in SUMMARY:
+        row[name] = means[name]
+        row[f"{name}_n"] = int(table[f"{name}_n"].sum())
+    if rows.groupby("seed")["fold"].unique().map(sorted).map(tuple).nunique() == 1:
+        row |= {f"{name}_sd_seeds": table[name].std() for name in SUMMARY}
+    return row | pooled(measured, empty) | intervals(averaged)
+
+
+def pooled(rows: pd.DataFrame, empty: str) -> dict[str, float]:
+    """The rates of all pixels of these slices together."""
+    total = rates(*rows[list(COUNTS)].sum().to_numpy()[:, None], empty=empty)
+    return {name: float(total[name.removesuffix("_pooled")][0]) for name in POOLED}
 
 
 def described(rows: pd.DataFrame) -> dict:

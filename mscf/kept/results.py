@@ -24,6 +24,7 @@ from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, predict
+from mscf.evaluation.kept_run import THRESHOLD, UNTRAINED
 from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
 from mscf.evaluation.volumes import case_rows
@@ -36,9 +37,6 @@ from mscf.training.loop import precision
 from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet, starting_network
 from mscf.training.state import data_name
-
-THRESHOLD = "hu_threshold"
-UNTRAINED = "+untrained"
 
 
 def keep_run(

@@ -12,6 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.errors import InputError, warn
+from mscf.evaluation.comparable import (
+    check_some_shared,
+    of_runs,
+    said_of_all,
+    said_of_recipe,
+    shared_runs,
+)
 from mscf.evaluation.differences import against_baselines
 from mscf.evaluation.ranking import ranking
 from mscf.evaluation.runs import read_runs
@@ -26,7 +33,8 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
     """Writes the three tables of one split; returns the summary.
 
     Raises:
-        InputError: there is no run, or one that does not fit the others.
+        InputError: there is no run, or one that does not fit the others; no fold and
+            seed that all of the ten have, when ``summary.csv`` is written already.
     """
     kept = {path.parents[2].name for path in place.glob("*/fold-*/seed-*/run.json")}
     order = [*METHODS, *(f"{OURS}+{name}" for name in VARIANTS)]
@@ -37,17 +45,23 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
             place, "must hold kept runs", "none", "runs-none",
             "train some: make grid PROFILE=smoke",
         )  # fmt: skip
-    runs = read_runs(place, there)
-    for statement in runs.statements:
-        warn(statement)
-    table = summary(runs.rows)
+    # One method and the rest beside it: a summary needs no run that all share.
+    runs = read_runs(place, there[:1], beside=there[1:])
+    rows = pd.concat([runs.rows, runs.beside])
+    said = [one for one in runs.statements if one.check != "recipe"]
+    said += said_of_recipe(place, runs.records)
+    table = summary(rows)
     write(table, place / "summary.csv")
-    ten = [m for m in METHODS if m in there]
-    if OURS in ten and len(ten) > 1:
-        rows = read_runs(place, ten).shared()
-        baselines = [m for m in ten if m != OURS]
-        write(against_baselines(rows, OURS, baselines), place / "comparison.csv")
-        write(ranking(rows), place / "ranks.csv")
+    baselines = [method for method in METHODS if method in there and method != OURS]
+    if OURS in there and baselines:
+        ten = rows[rows["method"].isin(METHODS)]
+        check_some_shared(place, ten)
+        said += said_of_all(place, ten)
+        shared = ten[of_runs(ten, shared_runs(ten))]
+        write(against_baselines(shared, OURS, baselines), place / "comparison.csv")
+        write(ranking(shared), place / "ranks.csv")
+    for statement in dict.fromkeys(said):
+        warn(statement)
     return table
 
 

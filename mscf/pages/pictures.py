@@ -71,7 +71,7 @@ def block(_files: Sequence[Path]) -> Figure:
 def slices(files: Sequence[Path]) -> Figure:
     """Test slices of phantoms with liver and tumour outlined."""
     kept = read_examples(files[0].parent)
-    figure, axes = plt.subplots(1, SHOWN, figsize=(6.6, 2.75))
+    figure, axes = plt.subplots(1, SHOWN, figsize=(6.6, 2.9))
     for i, ax in enumerate(axes):
         draw_labels(ax, kept["hu"][i], kept["liver"][i] + 2 * kept["truth"][i])
         ax.set_title(str(kept["case"][i]))
@@ -83,7 +83,7 @@ def slices(files: Sequence[Path]) -> Figure:
 def predictions(files: Sequence[Path]) -> Figure:
     """The same slices as the network of Fig. 1 drew them."""
     kept = read_examples(files[0].parent)
-    figure, axes = plt.subplots(1, SHOWN, figsize=(6.6, 2.75))
+    figure, axes = plt.subplots(1, SHOWN, figsize=(6.6, 2.9))
     for i, ax in enumerate(axes):
         truth, drawn = kept["truth"][i], kept["probability"][i] > 127
         dice = slice_metrics(drawn, truth)["dice"]

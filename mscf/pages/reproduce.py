@@ -43,7 +43,7 @@ PROFILES = {
     "claims": "all that the claims' rules ask for",
 }
 SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
-GRID = "make grid PROFILE={} RESULTS=runs/mine"
+GRID = "make grid PROFILE={} RESULTS=runs/results"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def test_no_run_at_all_is_refused(place) -> None:
 
 
 @pytest.mark.parametrize(
-    "gone", ["per_slice.csv", "rows", "run.json", "line", "status"]
+    "gone", ["per_slice.csv", "rows", "run.json", "record", "line", "status"]
 )
 def test_a_half_written_run_is_refused(gone, place) -> None:
     folder = keep(place, "mscf", measured())
@@ -55,6 +55,8 @@ def test_a_half_written_run_is_refused(gone, place) -> None:
     elif gone == "line":
         table.write_text(text[:-20])
     elif gone == "run.json":
+        run.unlink()
+    elif gone == "record":
         run.write_text(run.read_text()[:-30])
     else:
         run.write_text(run.read_text().replace("finished", "training"))

@@ -186,8 +186,14 @@ def test_over_seeds_come_mean_deviation_and_the_interval_of_averaged_slices() ->
     over = table.iloc[3]
     assert pd.isna(over["seed"])
     assert (over["seeds"], over["slices"], over["patients"]) == (3, 120, 5)
-    for name in SUMMARY:
+    for name in ("dice", "precision", "recall", "hd_diagonal", "f1_mean"):
         assert over[name] == pytest.approx(np.mean(table[name][:3]))
+    p, r = over["precision"], over["recall"]
+    assert over["f1"] == pytest.approx(2 * p * r / (p + r))
+    pixels = pd.concat(seeds)[["tp", "fp", "fn"]].sum()
+    overlap = 2 * pixels["tp"] / (2 * pixels["tp"] + pixels["fp"] + pixels["fn"])
+    assert over["dice_pooled"] == pytest.approx(overlap)
+    for name in SUMMARY:
         assert over[f"{name}_sd_seeds"] == pytest.approx(
             np.std(table[name][:3], ddof=1)
         )
@@ -195,6 +201,18 @@ def test_over_seeds_come_mean_deviation_and_the_interval_of_averaged_slices() ->
     dice = np.mean([rows["dice"] for rows in seeds], axis=0)[:, None]
     redrawn = redrawn_means(dice, seeds[0]["patient"], draw_patients(5))[:, 0]
     assert (over["dice_low"], over["dice_high"]) == pytest.approx(interval(redrawn))
+
+
+def test_a_seed_of_fewer_folds_weighs_by_its_slices_and_has_no_deviation() -> None:
+    folds = [signed(measured(seed=f).assign(slice=range(40 * f, 40 * f + 40)), fold=f)
+             for f in range(5)]  # fmt: skip
+    again = signed(measured(seed=7), seed=1)
+    over = summary(pd.concat([*folds, again])).iloc[-1]
+    first = (folds[0]["dice"] + again["dice"]) / 2
+    averaged = np.concatenate([first, *(fold["dice"] for fold in folds[1:])])
+    assert over["dice"] == pytest.approx(averaged.mean())
+    assert over["dice_low"] < over["dice"] < over["dice_high"]
+    assert math.isnan(over["dice_sd_seeds"])
 
 
 def test_methods_and_data_sets_have_rows_of_their_own() -> None:

@@ -1,0 +1,61 @@
+"""The tables of a split: the summary has all runs, only the comparison needs shared."""
+
+import pandas as pd
+import pytest
+from kept_runs import keep, measured
+
+from mscf.errors import InputError
+from mscf.kept.split_tables import write_grid_tables
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "results/phantoms-24/patient"
+
+
+def methods_in(path) -> set[str]:
+    return set(pd.read_csv(path)["method"])
+
+
+def test_a_variant_of_another_fold_is_summed_up_and_hinders_no_comparison(
+    place, capsys
+) -> None:
+    keep(place, "unet", measured(0.5))
+    keep(place, "mscf", measured())
+    keep(place, "mscf+gain", measured(0.6), fold=1, epochs=33)
+    write_grid_tables(place)
+    assert methods_in(place / "summary.csv") == {"unet", "mscf", "mscf+gain"}
+    assert methods_in(place / "ranks.csv") == {"unet", "mscf"}
+    assert set(pd.read_csv(place / "comparison.csv")["baseline"]) == {"unet"}
+    said = capsys.readouterr().err
+    assert "33: mscf+gain" in said  # the recipe is said of variants too
+    assert "runs-shared" not in said
+
+
+def test_of_the_ten_without_a_shared_run_there_is_a_summary_and_an_error(
+    place,
+) -> None:
+    keep(place, "unet", measured(0.5), fold=1)
+    keep(place, "mscf", measured())
+    with pytest.raises(InputError, match=r"\[runs-shared\]"):
+        write_grid_tables(place)
+    assert methods_in(place / "summary.csv") == {"unet", "mscf"}
+    assert not (place / "comparison.csv").exists()
+
+
+def test_without_ours_nothing_is_compared_and_no_run_need_be_shared(place) -> None:
+    keep(place, "unet", measured(0.5), fold=1)
+    keep(place, "cenet", measured())
+    write_grid_tables(place)
+    assert methods_in(place / "summary.csv") == {"unet", "cenet"}
+    assert not (place / "comparison.csv").exists()
+
+
+def test_runs_left_out_of_the_comparison_are_said_once(place, capsys) -> None:
+    keep(place, "unet", measured(0.5, patients=1))
+    keep(place, "mscf", measured(patients=1))
+    keep(place, "mscf", measured(seed=5, patients=1), seed=1)
+    write_grid_tables(place)
+    said = capsys.readouterr().err
+    assert "besides fold-0/seed-1" in said
+    assert said.count("an interval or a test needs two patients") == 1
