@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, distance_transform_edt
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
@@ -37,7 +37,14 @@ def joint_box(a: Mask, b: Mask) -> Box:
 
 def boundary(mask: Mask) -> Mask:
     """Pixels with an edge (3-D: face) neighbour outside the mask or the image."""
-    return mask & ~binary_erosion(mask, border_value=0)
+    padded, inner = np.pad(mask, 1), mask.copy()
+    here = [slice(1, -1)] * mask.ndim
+    for axis, side in enumerate(mask.shape):  # thrice as fast as binary_erosion
+        for start in (0, 2):
+            neighbours = list(here)
+            neighbours[axis] = slice(start, start + side)
+            inner &= padded[tuple(neighbours)]
+    return mask ^ inner
 
 
 def hausdorff(a: Mask, b: Mask, spacing: Sequence[float]) -> float:
@@ -72,12 +79,20 @@ def nearest(
     n_queries, n_targets = np.count_nonzero(queries), np.count_nonzero(targets)
     if queries.size > 4_000 and 6 * (n_queries + n_targets) > queries.size:
         return distance_transform_edt(~targets, sampling=spacing)[queries]
-    query_points = np.argwhere(queries) * np.asarray(spacing)
-    target_points = np.argwhere(targets) * np.asarray(spacing)
+    query_points, target_points = points(queries, spacing), points(targets, spacing)
     if n_queries * n_targets <= 60_000:
         pairs = cdist(query_points, target_points, "sqeuclidean")
         return np.sqrt(pairs.min(axis=1))
     return cKDTree(target_points).query(query_points)[0]
+
+
+def points(mask: Mask, spacing: Sequence[float]) -> NDArray[np.float64]:
+    """Where the pixels of a mask lie, ``(number, axes)`` in the unit of ``spacing``.
+
+    By flat numbers: of a mask of two axes they are found far sooner than its pairs.
+    """
+    indices = np.unravel_index(np.flatnonzero(mask), mask.shape)
+    return np.stack(indices, axis=1) * np.asarray(spacing)
 
 
 def farthest_corner(

@@ -21,7 +21,7 @@ def papermill(output: Path, *parameters: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
-@check
+@pytest.mark.slow  # make book runs its demo on phantoms
 def test_one_epoch_on_phantoms_runs_to_the_last_cell(tmp_path) -> None:
     out = tmp_path / "run"
     done = papermill(tmp_path / "train.ipynb", "epochs=1", f"out={out}", "gpus=0")
