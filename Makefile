@@ -2,6 +2,8 @@
 # it needs into it, once, until pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
+# Exact versions; with CONSTRAINTS=/dev/null a new .venv gets the newest packages.
+CONSTRAINTS ?= constraints.txt
 RUN := .venv/bin/python -m
 # Two processes of one thread each: torch's own threads gain less on small tests.
 # Each begins with half of them in their order, so that it makes what a file shares once.
@@ -34,7 +36,7 @@ bench: .venv/.dev ## race ours against plain forms: results/benchmarks, half an 
 	@$(RUN) benchmarks
 
 PROFILE ?= smoke
-grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms RESULTS=runs/mine
+grid: .venv/.grid ## train and keep a set of runs: make grid PROFILE=phantoms RESULTS=runs/results
 	@$(RUN) snakemake --configfile grid/$(PROFILE).yaml $(if $(RESULTS),--config results=$(RESULTS))
 
 format: .venv/.dev ## mend style, strip outputs from notebooks
@@ -54,17 +56,24 @@ clean: ## remove what was generated, .venv too; runs/ stays
 	    "on Debian and Ubuntu: apt-get install python3-venv [venv]" >&2; exit 1; }
 	@touch $@
 
-.venv/.book: .venv/.python pyproject.toml constraints.txt
+# Names the constraints that .venv was filled by: with others all is installed anew.
+ifneq ($(CONSTRAINTS),$(shell cat .venv/.constraints 2>/dev/null))
+.PHONY: .venv/.constraints
+endif
+.venv/.constraints: .venv/.python
+	@echo "$(CONSTRAINTS)" > $@
+
+.venv/.book: .venv/.constraints pyproject.toml $(CONSTRAINTS)
 	@echo "installing into .venv what the book needs, minutes"
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book]'
+	@$(RUN) pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[book]'
 	@touch $@
 
-.venv/.grid: .venv/.python pyproject.toml constraints.txt
+.venv/.grid: .venv/.constraints pyproject.toml $(CONSTRAINTS)
 	@echo "installing into .venv what the grid needs, minutes"
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[grid]'
+	@$(RUN) pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[grid]'
 	@touch $@
 
-.venv/.dev: .venv/.python pyproject.toml constraints.txt
+.venv/.dev: .venv/.constraints pyproject.toml $(CONSTRAINTS)
 	@echo "installing into .venv what book, grid and tests need, minutes"
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@$(RUN) pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[all]'
 	@touch $@ .venv/.book .venv/.grid

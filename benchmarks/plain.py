@@ -1,8 +1,8 @@
 """The plain forms that ours are raced against: what the published codes do.
 
 The N x N map in memory, the branches of the multi-kernel context computed apart, maps
-in NCHW, float32, Adam as torch takes it by itself. The functions are the same, so the weights of
-ours fit.
+in NCHW, float32, Adam as torch takes it by itself. The functions are the same, so the
+weights of ours fit.
 """
 
 from __future__ import annotations

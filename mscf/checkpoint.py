@@ -33,7 +33,9 @@ FOREIGN = {  # what other programs' files begin with
     "an HDF5 file": b"\x89HDF",
 }
 NEVER_RUN = "such a file may run code when it is read, so it is not read here"
-ANEW = "start anew, or give the weights of best.ckpt to --finetune-from"
+ANEW = (  # not in the same folder: what is left of the run there is not overwritten
+    "start anew, or give the weights of best.ckpt to --finetune-from, into a new --out"
+)
 HEADER_BYTES = 2**20  # room for the names and shapes of any network here
 
 

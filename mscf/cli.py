@@ -15,7 +15,7 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand
 
-from mscf.errors import Finding, MscfError, Stopped, printable
+from mscf.errors import Finding, MscfError, SettingsError, Stopped, printable
 from mscf.models import METHODS
 
 if TYPE_CHECKING:
@@ -366,6 +366,12 @@ def notebook(
 
 def run(app: typer.Typer) -> NoReturn:
     """Runs a command and exits; a mistyped option is one line, like every failure."""
+    if os.name == "nt":  # it has neither locks of files nor folders that are flushed
+        error = SettingsError(
+            "system", "must be Linux or macOS", "Windows", "system", "use WSL"
+        )
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     try:
         code = app(standalone_mode=False)
     except typer.Abort:  # Ctrl-C

@@ -1,6 +1,8 @@
 """GitHub's workflows: pinned, with few rights, and calling what is there."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,63 @@ def test_no_text_of_a_stranger_reaches_a_shell(workflow) -> None:
     for _, job in jobs(workflow):
         for step in job["steps"]:
             assert "${{" not in step.get("run", "")
+
+
+def test_an_action_has_the_rights_that_it_needs(workflow) -> None:
+    """In a private repository reading the settings of Pages must be allowed, too."""
+    needs = {"configure-pages": "pages", "deploy-pages": "pages"}
+    for name, job in jobs(workflow):
+        used = re.findall(r"actions/([\w-]+)@", str(job["steps"]))
+        wanted = {needs[action] for action in used if action in needs}
+        assert wanted <= set(job.get("permissions", {})), name
+
+
+def installs(**given: str) -> list[str]:
+    """What make would install in a new .venv: the lines with pip."""
+    names = [".venv/.book", ".venv/.grid", ".venv/.dev"]
+    environment = {k: v for k, v in os.environ.items() if k != "CONSTRAINTS"} | given
+    done = subprocess.run(
+        ["make", "--always-make", "--dry-run", *names],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [line for line in done.stdout.splitlines() if "pip install" in line]
+
+
+def test_every_week_the_newest_packages_are_tried_and_else_the_tested_ones() -> None:
+    weekly = dict(jobs(ROOT / ".github/workflows/weekly.yml"))["again"]
+    newest, tested = installs(**weekly["env"]), installs()
+    assert len(newest) == len(tested) == 3
+    assert all(" -c /dev/null " in line for line in newest)
+    assert all(" -c constraints.txt " in line for line in tested)
+
+
+def test_another_set_of_packages_is_installed_and_the_same_is_not(tmp_path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/.python").touch()
+    python = tmp_path / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$*" >> installed\n')
+    python.chmod(0o755)
+
+    def made(*words: str) -> int:
+        """How many installations a call of make begins."""
+        (tmp_path / "installed").write_text("")
+        environment = {k: v for k, v in os.environ.items() if k != "CONSTRAINTS"}
+        subprocess.run(
+            ["make", *(words or [".venv/.dev"])],
+            cwd=tmp_path, env=environment, check=True, capture_output=True,
+        )  # fmt: skip
+        return len((tmp_path / "installed").read_text().splitlines())
+
+    newest = ".venv/.dev", "CONSTRAINTS=/dev/null"
+    assert [made(), made(), made(*newest), made(*newest), made()] == [1, 0, 1, 0, 1]
+    assert made(".venv/.book") == made(".venv/.grid") == 0  # .dev has them in it
+    for name in ("pyproject.toml", "constraints.txt"):
+        os.utime(tmp_path / name, ns=(9 * 10**18, 9 * 10**18))  # changed later
+        assert made() == 1
+        os.utime(tmp_path / name, ns=(0, 0))
+    assert made() == 0
 
 
 def test_the_branch_that_is_pushed_is_the_one_that_colab_opens() -> None:

@@ -10,9 +10,10 @@ Files end in ``.nii`` or ``.nii.gz``. Who is who stands in ``patients.csv`` besi
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -169,7 +170,23 @@ def lits_segmentations(folder: Path) -> dict[str, Path]:
 def numbered(folder: Path, kind: str) -> list[Path]:
     """The files ``<kind>-N.nii`` of a folder and of those in it."""
     name = re.compile(rf"{kind}-\d+\.nii(\.gz)?")
-    return sorted(path for path in folder.rglob("*") if name.fullmatch(path.name))
+    return sorted(path for path in all_below(folder) if name.fullmatch(path.name))
+
+
+def all_below(folder: Path) -> Iterator[Path]:
+    """All that lies in a folder and in those below, linked ones too, each folder once.
+
+    Path.rglob leaves linked folders out, and os.walk alone would follow a loop.
+    """
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders.sort()  # which of two ways to a folder is taken first
+        yield from (Path(place, name) for name in (*folders, *files))
 
 
 def find_masks(folder: Path) -> dict[str, Path]:
@@ -286,4 +303,4 @@ def with_patients(cases: list[Case], folder: Path) -> list[Case]:
 
 def natural(name: str) -> list:
     """A sorting key that puts ``liver_2`` before ``liver_10``."""
-    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
+    return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mscf.data.case_slices import answer, sha256_of_slice, slices_of_case
 from mscf.data.cases import Case, are_phantoms, find_cases
 from mscf.data.nifti import promised_slices
+from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.processes import how_many, in_order
 from mscf.data.spreadsheet import as_named
 from mscf.data.store_writer import (
@@ -127,8 +128,9 @@ def prepare(
 
     ``slices`` kept: those with "tumour" (the paper's set), with "liver", or "all".
     A store of the same inputs and settings is left as it is; an interrupted one goes
-    on after its last whole case. ``processes``: one a core by default. For "all", how
-    much will be written is said first.
+    on after its last whole case, and one that another process builds is waited for.
+    ``processes``: one a core by default. For "all", how much will be written is said
+    first.
 
     Raises:
         SettingsError: a setting out of range.
@@ -161,8 +163,26 @@ def prepare_cases(
     settings = {"version": VERSION, "size": size, "slices": slices}
     check_settings(size, slices)
     processes = how_many(processes)
-    if (target / "store.json").exists():
-        return unchanged_store(target, cases, settings, phantoms, skip_bad)
+    made = target / "store.json"
+    if not made.exists():
+        with one_at_a_time(target / ".lock.part", target):
+            if not made.exists():  # nor made by a process that this one waited for
+                build(cases, source, target, settings, processes, skip_bad, phantoms)
+                return open_store(target)
+    return unchanged_store(target, cases, settings, phantoms, skip_bad)
+
+
+def build(
+    cases: list[Case],
+    source: Path,
+    target: Path,
+    settings: dict,
+    processes: int,
+    skip_bad: bool,
+    phantoms: bool,
+) -> None:
+    """Writes the store, or what an interrupted one has still to get."""
+    size, slices = settings["size"], settings["slices"]
     work = partial(answer, partial(slices_of_case, size=size, slices=slices))
     refused: list[InputError] = []
     with Writer.open(target, cases, settings, phantoms, skip_bad) as writer:
@@ -192,7 +212,6 @@ def prepare_cases(
                 "label 2 is the tumour",
             )  # fmt: skip
         writer.finish()
-    return open_store(target)
 
 
 def open_store(folder: Path | str) -> Store:

@@ -1,4 +1,9 @@
-"""Claims of the page "What counts as reproduced", as far as some kept runs reach."""
+"""Claims of the page "What counts as reproduced", as far as some kept runs reach.
+
+Those of Dice (C1, C2, C3, C6, C9) and of separation (C8); C4 is in ``rank_claim.py``,
+C5 in ``lesion_claim.py``. Each looks at the runs that its own methods share, and
+decides nothing unless these are on all folds.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mscf.evaluation.comparable import SLICE
+from mscf.evaluation.comparable import SLICE, of_runs, shared_runs
 from mscf.evaluation.differences import against_baselines, over_seeds
-from mscf.evaluation.metrics import summarise_volumes
-from mscf.evaluation.outcome import (
-    CONTRADICTED,
-    MARGIN,
-    REPRODUCED,
-    UNDECIDED,
-    outcome,
-)
+from mscf.evaluation.outcome import MARGIN, UNDECIDED, on_all_folds, outcome, words_on
 from mscf.evaluation.statistics import (
     draw_patients,
     holm,
@@ -25,12 +23,6 @@ from mscf.evaluation.statistics import (
     signed_rank_p,
 )
 
-# What the rules' outcomes are called where they speak about other data than LiTS.
-HERE = {
-    REPRODUCED: "holds here",
-    CONTRADICTED: "does not hold here",
-    UNDECIDED: "undecided at this size",
-}
 # C3: the block by its branches, X twice in each; "gain" is the channel branch without
 # context. Keys of `find_method`.
 BRANCHES = {
@@ -43,30 +35,53 @@ SEPARATION_MARGIN = 0.05  # C8
 SPLIT_MARGIN = 2.19  # C6: percentage points between the paper's first and its second
 
 
-def dice_claim(rows: pd.DataFrame, better: str, worse: str) -> dict[str, object]:
+# Of Dice
+
+
+def dice_claim(
+    rows: pd.DataFrame,
+    better: str,
+    worse: str,
+    paper: Mapping[str, float] | None = None,
+) -> dict[str, object]:
     """That one method's Dice is at least a point above another's, by the rules.
 
     ``rows`` are those of ``per_slice.csv``; difference and interval in points.
+    ``paper`` is its Dice in percent by method: its own difference, NaN where a method
+    is not in it, and whether that lies in the interval stand beside the outcome.
     """
+    rows = shared_rows(rows, [better, worse])
     table = against_baselines(rows, better, [worse])
     row = table[table["metric"] == "dice"].iloc[0]
     difference, low, high = (100 * row[name] for name in ("difference", "low", "high"))
-    word = outcome(difference, low, high, row["p_holm"], int(row["patients"]))
-    return {
+    word = outcome(
+        difference, low, high, row["p_holm"], int(row["patients"]),
+        whole=on_all_folds(rows),
+    )  # fmt: skip
+    claim = {
         "difference": difference, "low": low, "high": high, "margin": MARGIN,
-        "p": row["p_holm"], "patients": int(row["patients"]), "outcome": HERE[word],
+        "p": row["p_holm"], "patients": int(row["patients"]),
+        "seeds": rows["seed"].nunique(), "outcome": words_of(rows)[word],
     }  # fmt: skip
+    if paper is None:
+        return claim
+    printed = paper.get(better, np.nan) - paper.get(worse, np.nan)
+    inside = "" if np.isnan(printed) else "yes" if low <= printed <= high else "no"
+    return {**claim, "paper": printed, "in interval": inside}
 
 
 def split_claim(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFrame:
     """C6: the same slices score higher where others of their patient were trained on.
 
-    Both are rows of ``per_slice.csv``. A slice counts if it was tested under either
-    split, by whichever fold, in the same seed; seeds are averaged first. A row a
-    method: means of either split, difference and interval in points of Dice, p by Holm
-    over the methods.
+    Both are rows of ``per_slice.csv``; what counts is `under_both_splits`, seeds are
+    averaged first. A row a method: means of either split, difference and interval in
+    points of Dice, p by Holm over the methods. Decides nothing unless all methods are
+    on all folds under both.
     """
-    pairs = by_slice.merge(by_patient, on=["method", "seed", *SLICE], validate="1:1")
+    both = ["method", "seed", *SLICE]
+    pairs = by_slice.merge(by_patient, on=both, validate="1:1")
+    seeds = pairs[["method", "seed"]].drop_duplicates()
+    whole = all(on_all_folds(of.merge(seeds)) for of in (by_slice, by_patient))
     dice = pairs.groupby(["method", *SLICE], sort=False)[["dice_x", "dice_y"]].mean()
     table = {}
     for method, of in (100 * dice).groupby("method", sort=False):
@@ -75,15 +90,17 @@ def split_claim(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFram
             "slices": len(of), "by slice": of["dice_x"].mean(),
             "by patient": of["dice_y"].mean(),
             **with_interval(of["dice_x"] - of["dice_y"], patients),
-            "margin": SPLIT_MARGIN,
         }  # fmt: skip
-    found = pd.DataFrame.from_dict(table, orient="index")
-    found["p"] = holm(found["p"])
-    words = [
-        HERE[outcome(*row, margin=SPLIT_MARGIN)]
-        for row in found[["difference", "low", "high", "p", "patients"]].to_numpy()
-    ]
-    return found.assign(outcome=words)
+    return judged(table, [SPLIT_MARGIN] * len(table), whole, words_of(by_patient))
+
+
+def under_both_splits(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each method's slices that were tested under either split.
+
+    By whichever fold, in the same seed; one row of each split.
+    """
+    rows = pd.concat([by_slice, by_patient], ignore_index=True)
+    return rows[rows.duplicated(["method", "seed", *SLICE], keep=False)]
 
 
 def channel_claim(rows: pd.DataFrame) -> pd.DataFrame:
@@ -96,14 +113,15 @@ def channel_claim(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: two methods do not have the same slices.
     """
-    dice = dice_of(rows, BRANCHES.values())
+    rows = shared_rows(rows, BRANCHES.values())
+    dice = dice_of(rows)
     both, spatial, channel, neither, gain = (dice[key] for key in BRANCHES.values())
     contrasts = {
         "a: with the channel branch": (both - spatial + channel - neither) / 2,
         "b: more than by the spatial one": channel - spatial,
         "c: more than by a gain alone": both - gain,
     }
-    return judged(contrasts, margins=(MARGIN, 0, MARGIN))
+    return judged_contrasts(contrasts, (MARGIN, 0, MARGIN), rows)
 
 
 def scales_claim(rows: pd.DataFrame) -> pd.DataFrame:
@@ -114,73 +132,64 @@ def scales_claim(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: two methods do not have the same slices.
     """
-    dice = dice_of(rows, ["mscf", *ONE_SCALE])
+    rows = shared_rows(rows, ["mscf", *ONE_SCALE])
+    dice = dice_of(rows)
     contrasts = {key: dice["mscf"] - dice[key] for key in ONE_SCALE}
-    return judged(contrasts, margins=(MARGIN,) * len(ONE_SCALE))
+    return judged_contrasts(contrasts, [MARGIN] * len(ONE_SCALE), rows)
 
 
-def dice_of(rows: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
+def shared_rows(rows: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
+    """The rows of these methods in the folds and seeds that all of them have."""
+    rows = rows[rows["method"].isin([*methods])]
+    return rows[of_runs(rows, shared_runs(rows))]
+
+
+def dice_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Dice in percent, averaged over seeds: a row a slice, a column a method."""
-    tables = over_seeds(rows[rows["method"].isin(list(methods))])
+    tables = over_seeds(rows)
     return 100 * pd.DataFrame({key: table["dice"] for key, table in tables.items()})
 
 
-def judged(
-    contrasts: Mapping[str, pd.Series], margins: Sequence[float]
+# The rules' words
+
+
+def judged_contrasts(
+    contrasts: Mapping[str, pd.Series], margins: Sequence[float], rows: pd.DataFrame
 ) -> pd.DataFrame:
-    """Each contrast with interval, p by Holm over all, margin and the rules' word."""
+    """`judged` of contrasts slice by slice, made of ``rows``."""
     table = {
         name: with_interval(of, of.index.to_frame()["patient"])
         for name, of in contrasts.items()
     }
+    return judged(table, margins, on_all_folds(rows), words_of(rows))
+
+
+def judged(
+    table: Mapping[str, dict[str, float]],
+    margins: Sequence[float],
+    whole: bool,
+    words: Mapping[str, str],
+) -> pd.DataFrame:
+    """The comparisons of one claim with p by Holm over all, margin and word."""
     found = pd.DataFrame.from_dict(table, orient="index").assign(margin=margins)
     found["p"] = holm(found["p"])
     asked = found[["difference", "low", "high", "p", "patients", "margin"]].to_numpy()
-    return found.assign(outcome=[HERE[outcome(*row)] for row in asked])
+    said = [words[outcome(*row, whole=whole)] for row in asked]
+    return found.assign(outcome=said)
+
+
+def words_of(rows: pd.DataFrame) -> dict[str, str]:
+    """`words_on` the data that rows of ``per_slice.csv`` are of."""
+    return words_on(rows["data"].iloc[0])
 
 
 def word_of_all(table: pd.DataFrame) -> str:
     """Of a claim of several contrasts: holds if all do, does not if one does not."""
-    words = set(table["outcome"])
-    if words == {HERE[REPRODUCED]}:
-        return HERE[REPRODUCED]
-    return HERE[CONTRADICTED if HERE[CONTRADICTED] in words else UNDECIDED]
-
-
-def separation_claim(rows: pd.DataFrame) -> dict[str, object]:
-    """C8: tumour stands out more after the blocks than before, over the scales.
-
-    ``rows`` are those of ``separation.csv``, of all folds.
-    """
-    gains = pd.DataFrame({c: gain(rows, c) for c in scales_of(rows)})
-    found = with_interval(gains.mean(axis=1), rows["patient"])  # scales of the slice
-    word = outcome(*found.values(), margin=SEPARATION_MARGIN)
-    return {**found, "margin": SEPARATION_MARGIN, "outcome": HERE[word]}
-
-
-def separation_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a scale: means of ``separation.csv``, and the gain with its interval."""
-    table = {}
-    for channels in scales_of(rows):
-        after = rows[f"after_{channels}"]
-        table[channels] = {
-            "slices": after.notna().sum(),
-            "before": rows[f"before_{channels}"].mean(),
-            "after": after.mean(),
-            **with_interval(gain(rows, channels), rows["patient"]),
-        }
-    counts = {"slices": int, "patients": int}
-    return pd.DataFrame(table).T.astype(counts).rename_axis("channels")
-
-
-def scales_of(rows: pd.DataFrame) -> list[int]:
-    """The channels of the blocks in ``separation.csv``."""
-    return sorted(int(n.rpartition("_")[2]) for n in rows if n.startswith("after_"))
-
-
-def gain(rows: pd.DataFrame, channels: int) -> pd.Series:
-    """By how much tumour stands out more after the block than before."""
-    return rows[f"after_{channels}"] - rows[f"before_{channels}"]
+    words = table["outcome"]
+    if words.nunique() == 1:
+        return words.iloc[0]
+    against = words[words.str.startswith("does not")]
+    return words_on("")[UNDECIDED] if against.empty else against.iloc[0]
 
 
 def with_interval(gains: pd.Series, patients: pd.Series) -> dict[str, float]:
@@ -196,25 +205,53 @@ def with_interval(gains: pd.Series, patients: pd.Series) -> dict[str, float]:
     return {"difference": gains.mean(), "low": low, "high": high, "p": p, "patients": n}
 
 
-def lesions_table(cases: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Volumes and lesions of each method, from the rows of its ``per_case.csv``.
+# Of separation
 
-    Means over cases in percent, numbers of lesions, and the share found of each size
-    where the spacing is known.
+
+def separation_claim(rows: pd.DataFrame, data: str = "") -> dict[str, object]:
+    """C8: tumour stands out more after the blocks than before, over the scales.
+
+    ``rows`` are those of ``separation.csv``, of all folds and seeds; ``data`` is
+    ``<data>-<size>``, for the words. Without folds, as of a run just made, it is open.
     """
-    found = {}
-    for method, table in cases.items():
-        summary = summarise_volumes(table)
-        found[method] = {
-            "Dice of a case": 100 * summary["dice"],
-            "Dice of all voxels": 100 * summary["dice_global"],
-            "lesions": table["lesions_truth"].sum(),
-            "found": table["detected_50"].sum(),
-            "false": table["false_50"].sum(),
+    slices = separation_of(rows)
+    gains = pd.DataFrame({c: gain(slices, c) for c in scales_of(rows)})
+    found = with_interval(gains.mean(axis=1), slices["patient"])  # scales of the slice
+    word = outcome(*found.values(), margin=SEPARATION_MARGIN, whole=on_all_folds(rows))
+    seeds = rows["seed"].nunique() if "seed" in rows else 1
+    return {
+        **found, "margin": SEPARATION_MARGIN, "seeds": seeds,
+        "outcome": words_on(data)[word],
+    }  # fmt: skip
+
+
+def separation_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a scale: means of ``separation.csv``, and the gain with its interval."""
+    table = {}
+    slices = separation_of(rows)
+    for channels in scales_of(rows):
+        after = slices[f"after_{channels}"]
+        table[channels] = {
+            "slices": after.notna().sum(),
+            "before": slices[f"before_{channels}"].mean(),
+            "after": after.mean(),
+            **with_interval(gain(slices, channels), slices["patient"]),
         }
-        for size in ("below_10", "10_20", "above_20"):
-            if f"lesions_{size}" in table:
-                n = np.nansum(table[f"lesions_{size}"])
-                hit = np.nansum(table[f"detected_{size}"])
-                found[method][size] = f"{hit:.0f} of {n:.0f}"
-    return pd.DataFrame(found).T
+    counts = {"slices": int, "patients": int}
+    return pd.DataFrame(table).T.astype(counts).rename_axis("channels")
+
+
+def separation_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Averaged over seeds slice by slice, before anything else."""
+    columns = [f"{when}_{c}" for c in scales_of(rows) for when in ("before", "after")]
+    return rows.groupby(SLICE, sort=False)[columns].mean().reset_index()
+
+
+def scales_of(rows: pd.DataFrame) -> list[int]:
+    """The channels of the blocks in ``separation.csv``."""
+    return sorted(int(n.rpartition("_")[2]) for n in rows if n.startswith("after_"))
+
+
+def gain(rows: pd.DataFrame, channels: int) -> pd.Series:
+    """By how much tumour stands out more after the block than before."""
+    return rows[f"after_{channels}"] - rows[f"before_{channels}"]

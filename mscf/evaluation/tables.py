@@ -154,7 +154,8 @@ def summary(
     Of one seed: means over slices, the number of values behind each, their interval
     over patients, outcomes and pooled rates. Over seeds (``seed`` is empty): the same
     of slices averaged over seeds, sums of numbers, and the sample deviation of the
-    seeds' means where all seeds have the same folds. ``commit`` names the code; ``empty`` is the rule for 0/0.
+    seeds' means where all seeds have the same folds. ``commit`` names the code;
+    ``empty`` is the rule for 0/0.
 
     Raises:
         InputError: as ``in_order``, or slices of more than one size.

@@ -75,13 +75,15 @@ def predict_cases(
     """Segments one scan after another into ``target``; gives a report of each.
 
     Of each scan ``target`` gets NAME.nii.gz (2 in the tumour, else 0), NAME.json,
-    NAME.csv, NAME.html and NAME.png, and at the end cases.csv. A scan that is refused
-    does not keep the others from being segmented.
+    NAME.csv, NAME.html and NAME.png, and at the end, also after an error, cases.csv. A
+    scan that is refused does not keep the others from being segmented.
 
     Raises:
         SettingsError, CheckpointError: before anything is written.
-        InputError: of all scans that were refused, at the end.
+        InputError: of all scans that were refused, at the end; after another error
+            they are warnings.
         NumericalError: the network's output is not finite.
+        MemoryLimitError: a batch of slices does not fit.
         StorageError: no room in ``target``, or no permission.
     """
     yield from predict_scans(find_inputs(source), target, weights, settings)
@@ -106,17 +108,24 @@ def predict_scans(
     except OSError as error:
         raise cannot_write(target, error, "must be a writable folder") from error
     reports, refused = [], []
-    for name, path in inputs.items():
-        try:
-            report = predict_case(
-                name, path, livers.get(name), target, trained, settings, device
-            )
-        except InputError as error:
-            refused.append(error)
-            continue
-        reports.append(report)
-        yield report
-    write_cases(reports, target / "cases.csv")
+    try:
+        for name, path in inputs.items():
+            try:
+                report = predict_case(
+                    name, path, livers.get(name), target, trained, settings, device
+                )
+            except InputError as error:
+                refused.append(error)
+                continue
+            reports.append(report)
+            yield report
+    except Exception:
+        for finding in (f for error in refused for f in error.findings):
+            warn(finding)  # only one error can be raised
+        raise
+    finally:
+        if reports or refused:  # a failure at the first scan leaves nothing
+            write_cases(reports, target / "cases.csv")
     raise_all(refused)
 
 

@@ -53,7 +53,8 @@ def add_context(
 
     >>> from torchvision.models.segmentation import fcn_resnet50
     >>> model = fcn_resnet50(weights="DEFAULT")
-    >>> model = mscf.add_context(model, layers=["backbone.layer2", "backbone.layer3"])
+    >>> layers = ["backbone.layer2", "backbone.layer3"]
+    >>> model = mscf.add_context(model, layers=layers)
 
     Raises:
         ValueError: the model has no layer of this name (the nearest are named), it has
@@ -129,9 +130,10 @@ def dry_run(
     try:
         with evaluating(model), torch.no_grad():
             model(default_example(model) if example is None else example)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # the model is another's: it may assert, or miss a key
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
         raise ValueError(
-            f"example must be an input that the model takes (found: {error}); "
+            f"example must be an input that the model takes (found: {said}); "
             "give one as example=torch.zeros(1, channels, height, width)"
         ) from error
     finally:

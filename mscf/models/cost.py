@@ -38,6 +38,11 @@ def multiply_accumulates(network: nn.Module, height: int, width: int) -> int:
     return total
 
 
+def convolution_of(projection: nn.Module) -> nn.Conv2d:
+    """The one in a query or key, which may have a norm or an activation as well."""
+    return next(m for m in projection.modules() if isinstance(m, nn.Conv2d))
+
+
 def of_call(module: nn.Module, given: Tensor, made: Tensor) -> int:
     """Multiply-accumulates of one call of one module, without those inside it."""
     match module:
@@ -51,7 +56,8 @@ def of_call(module: nn.Module, given: Tensor, made: Tensor) -> int:
     positions = height * width
     match module:
         case SpatialContext() | PositionAttention():  # CS-Net's is one of these
-            return batch * positions**2 * (channels // 8 + channels)  # M, M F
+            inner = convolution_of(module.query).out_channels
+            return batch * positions**2 * (inner + channels)  # M, M F
         case ChannelContext(eq5="identity"):
             return 0
         case ChannelContext() | ChannelAttention():

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.phantom import Phantom, phantom
 from mscf.data.phantom.files import stored, whole_folder
 from mscf.training.loop import train
@@ -28,18 +29,25 @@ def demo_scans(base: Path) -> tuple[Path, Path]:
     """The folders of the scans and of their labels, made where missing."""
     own = demo_folder(base) / f"own-{SEED}"
     if not own.is_dir():
-        with whole_folder(own) as folder:
-            (folder / "scans").mkdir()
-            (folder / "labels").mkdir()
-            table = ["case,patient,spacing_known"]
-            for number in tqdm(range(CASES), desc="phantoms", disable=None):
-                made = every(STEP, phantom(number, SEED, SIZE, "large"))
-                name = f"scan_{number}"
-                write(folder / f"scans/{name}.nii.gz", made, made.hu)
-                write(folder / f"labels/{name}_seg.nii.gz", made, made.labels)
-                table.append(f"{name},P{made.patient},true")
-            (folder / "scans/patients.csv").write_text("\n".join([*table, ""]))
+        with one_at_a_time(own.parent / f".{own.name}.lock", own):
+            if not own.is_dir():  # nor made by a process that this one waited for
+                write_scans(own)
     return own / "scans", own / "labels"
+
+
+def write_scans(own: Path) -> None:
+    """All of the two folders, or nothing."""
+    with whole_folder(own) as folder:
+        (folder / "scans").mkdir()
+        (folder / "labels").mkdir()
+        table = ["case,patient,spacing_known"]
+        for number in tqdm(range(CASES), desc="phantoms", disable=None):
+            made = every(STEP, phantom(number, SEED, SIZE, "large"))
+            name = f"scan_{number}"
+            write(folder / f"scans/{name}.nii.gz", made, made.hu)
+            write(folder / f"labels/{name}_seg.nii.gz", made, made.labels)
+            table.append(f"{name},P{made.patient},true")
+        (folder / "scans/patients.csv").write_text("\n".join([*table, ""]))
 
 
 def every(step: int, made: Phantom) -> Phantom:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -75,8 +76,8 @@ def figures_table(figures: Sequence[dict], only_wanted: bool = False) -> pd.Data
 
 
 def digits(value: float) -> str:
-    """Three digits that count, no exponent."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Three digits that count, of thousands all; no exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{Decimal(f'{value:.3g}'):,f}"
 
 
 def part_lines(figures: Sequence[dict]) -> dict[str, dict]:

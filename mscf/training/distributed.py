@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from mscf.errors import DistributedError, MscfError, StorageError
 from mscf.training.settings import TrainSettings, joined_processes
-from mscf.training.stopping import die_with_parent
+from mscf.training.stopping import StopRequest, die_with_parent
 
 LAUNCHED = "MSCF_LAUNCHED"  # set where our launcher, not the user, speaks for the ranks
 
@@ -150,11 +150,12 @@ def launched() -> bool:
 
 
 @contextlib.contextmanager
-def joined(settings: TrainSettings) -> Iterator[Ranks]:
+def joined(settings: TrainSettings, stop: StopRequest) -> Iterator[Ranks]:
     """The processes that torchrun started with this one; alone if it started none.
 
     A failure in one of several is left in ``rank-N.json`` of the run's folder, because
-    torchrun itself ends with 1 whatever its processes returned.
+    torchrun itself ends with 1 whatever its processes returned. So is a request to stop
+    that was obeyed at once: it is no failure, and the launcher must be able to tell.
 
     Raises:
         DistributedError: a process is lost, late, or was started otherwise.
@@ -169,7 +170,7 @@ def joined(settings: TrainSettings) -> Iterator[Ranks]:
         die_with_parent(signal.SIGKILL)
         yield connected(settings, rank, world)
     except BaseException as error:
-        code = leave_cause(file, error)
+        code = leave_cause(file, stop.reason(error, settings.out))
         if launched():
             leave(code)
         raise

@@ -25,7 +25,6 @@ from mscf.training.settings import TrainSettings
 from mscf.training.stopping import die_with_parent
 
 ENDED = "ranks.json"  # what torchrun says of processes that failed: rank to exit code
-HEARD = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # by torchrun; Slurm sends it the last
 SAVING = 45  # seconds; torchrun itself gives its processes 30 after SIGTERM
 SECONDARY = {"rank-lost", "rank-hangs", "rank-failed", "launcher-gone"}
 
@@ -65,8 +64,8 @@ def command(settings: TrainSettings) -> list[str]:
     """Torchrun as our child, and what it starts in each process."""
     return [
         sys.executable, "-m", "mscf.training.launch", str(settings.out), "--standalone",
-        f"--nproc-per-node={settings.processes}", f"--signals-to-handle={HEARD}",
-        "-m", "mscf", "train", *arguments(settings),
+        f"--nproc-per-node={settings.processes}", "-m", "mscf", "train",
+        *arguments(settings),
     ]  # fmt: skip
 
 
@@ -171,6 +170,9 @@ def ended(out: Path) -> dict[int, int]:
 def main() -> None:
     """Torchrun, ending with its parent; it leaves who failed, and how."""
     die_with_parent(signal.SIGTERM)
+    # Slurm's signal becomes one that torchrun hears: before torch 2.10 it would end by
+    # this one, and its processes with it, unsaved.
+    signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

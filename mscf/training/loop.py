@@ -81,7 +81,7 @@ def train(settings: TrainSettings) -> Run:
             split_slices(settings, open_store(settings.data))  # before any is started
             launch(settings)
         else:
-            with joined(settings) as ranks:
+            with joined(settings, stop) as ranks:
                 train_here(settings, ranks, stop)
     out = settings.out
     history, rows = (pd.read_csv(out / f"{n}.csv") for n in ("history", "per_slice"))

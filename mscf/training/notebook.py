@@ -7,8 +7,6 @@ setting (``DEMO``) its page says so; on a prepared store nothing departs.
 from __future__ import annotations
 
 import ast
-import contextlib
-import fcntl
 from pathlib import Path
 
 from mscf.data.phantom import make_phantoms
@@ -83,9 +81,5 @@ def demo_store(base: Path, size: int = DEMO_SIZE) -> Store:
     time: the second waits.
     """
     folder = demo_folder(base)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "making.lock").open("a") as lock:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        cases = make_phantoms(folder / "cases", DEMO_CASES, seed=0, lesions="large")
-        return prepare(cases, folder / f"store-{size}", size=size)
+    cases = make_phantoms(folder / "cases", DEMO_CASES, seed=0, lesions="large")
+    return prepare(cases, folder / f"store-{size}", size=size)

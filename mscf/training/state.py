@@ -9,6 +9,7 @@ else has to be remembered, and a resumed run ends with the same bytes.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -89,7 +90,8 @@ class RunState:
 
         Raises:
             CheckpointError: the folder holds a run that was not to be resumed, or one
-                of other settings or data, or a damaged one. Nothing has changed.
+                of other settings or data, or a damaged one, or what is left of one.
+                Nothing has changed.
         """
         state = cls(settings, store, model, optimizer, ranks)
         there = state.last_file.exists()
@@ -100,8 +102,10 @@ class RunState:
             )  # fmt: skip
         if there:
             state._resume()
-        elif ranks.first:
-            state._begin()
+        else:
+            state._check_nothing_is_lost()
+            if ranks.first:
+                state._begin()
         ranks.wait()  # nobody begins while the first one still cuts a table
         state._clock = state._saved = time.monotonic()
         return state
@@ -156,7 +160,7 @@ class RunState:
                 self.best = {"epoch": epoch, "digest": digest}
         if self.schedule.back_to_best and not self.schedule.end:
             self.ranks.wait()
-            self._load(self.best_file)
+            self._load_best()
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate
         self.position = Position(epoch + 1)
@@ -185,9 +189,13 @@ class RunState:
         )  # fmt: skip
 
     def load_best(self) -> None:
-        """Puts the weights of the lowest training loss into the model."""
+        """Puts the weights of the lowest training loss into the model.
+
+        Raises:
+            CheckpointError: ``best.ckpt`` is damaged, or not the one of this state.
+        """
         self.ranks.wait()
-        epoch = self._load(self.best_file)
+        epoch = self._load_best()
         if self.ranks.first:
             self.record.update(status="evaluating", best_epoch=epoch)
 
@@ -199,15 +207,18 @@ class RunState:
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self._clock
 
-    def _load(self, path: Path) -> int:
-        """Weights into the model; the epoch that they are of."""
-        weights, header = read_checkpoint(path)
-        load_weights(self.model, weights, path)
+    def _load_best(self) -> int:
+        """The best weights into the model; the epoch that they are of."""
+        weights, header = read_checkpoint(self.best_file)
         epoch = header.get("epoch")
         if not is_whole(epoch) or epoch < 0:
             raise CheckpointError(
-                path, "must say its epoch", repr(epoch), "checkpoint-state"
+                self.best_file, "must say its epoch", repr(epoch), "checkpoint-state"
             )
+        # The first one alone: the others do not hear the digest of what it writes.
+        if self.ranks.first and self.best and header["digest"] != self.best["digest"]:
+            raise self._other_best(header, self.best)
+        load_weights(self.model, weights, self.best_file)
         return epoch
 
     def _write_last(self) -> None:
@@ -224,8 +235,25 @@ class RunState:
         write_checkpoint(self.last_file, tensors, self._header() | {"state": state})
         self.record.update(status="training", epochs_done=self.position.epoch)
 
+    def _check_nothing_is_lost(self) -> None:
+        """Without ``last.ckpt`` only a run killed before its first one starts anew.
+
+        Raises:
+            CheckpointError: epochs of it are done; its best weights stay.
+        """
+        path = self.settings.out / "run.json"  # says so only after last.ckpt is there
+        done = read_record(path).get("epochs_done") if path.exists() else 0
+        if done:
+            raise CheckpointError(
+                self.settings.out, "must be a new folder",
+                f"a run of {done} epochs, its last.ckpt is gone", "run-exists",
+                f"choose another --out; --finetune-from {self.best_file} takes its "
+                "weights along",
+            )  # fmt: skip
+
     def _begin(self) -> None:
         settings = self.settings
+        findings = start_findings(settings, self.model)  # may read what is removed here
         self._remove_parts()
         (settings.out / "failure.json").unlink(missing_ok=True)  # of another try
         if self.tables[0].there:
@@ -242,7 +270,7 @@ class RunState:
         write_split(self.split, settings.out, settings.split, settings.seed)
         for table in self.tables:
             table.start()
-        for finding in start_findings(settings, self.model):
+        for finding in findings:
             self.log.warn(finding)
         self.record = RunRecord(
             settings.out / "run.json", first_record(settings, self.store, self.model)
@@ -272,7 +300,7 @@ class RunState:
                 )
             for table in self.tables:
                 table.check(state["tables"][table.path.name])
-            self._check_best(state)
+            torn = self._best_is_torn(state)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 self.last_file, "its record must be one that a run writes", repr(error),
@@ -281,6 +309,12 @@ class RunState:
         restore(tensors, self.model, self.optimizer, self.last_file)
         self.position, self.schedule = position, schedule
         self.best = state["best"]
+        if torn:
+            # The killed attempt of this epoch gained, and its weights took the place of
+            # those before. Where bits are not repeated (a GPU, --allow-inexact) this
+            # attempt may gain nothing, but its weights are the best that will be left:
+            # so it counts as a gain whatever its loss, which later epochs must beat.
+            self.schedule = replace(schedule, best=math.inf)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate
         if not self.ranks.first:
@@ -290,6 +324,8 @@ class RunState:
         for table in self.tables:
             if cut := table.cut(state["tables"][table.path.name]):
                 self.log.say(f"{table.path.name}: {cut} bytes behind the state cut off")
+        if torn:
+            self.log.say("best.ckpt: newer than the state, made again with its epoch")
         self.log.say(f"resumed in {self.position}")
         self.record = RunRecord(path, content)
         again = sitting() | {"epoch": self.position.epoch}
@@ -345,25 +381,30 @@ class RunState:
             if there[name] != value
         ]
 
-    def _check_best(self, state: dict) -> None:
-        """The best weights must be those that the state believes in.
+    def _best_is_torn(self, state: dict) -> bool:
+        """Whether the run was killed between writing its best weights and its state.
 
-        Or those of the very epoch that is made again: then the run was killed between
-        writing the two files.
+        Then they are of the very epoch that is made again; else they must be those
+        that the state believes in.
         """
         if state["best"] is None:
-            return
+            return False
         _, header = read_checkpoint(self.best_file)
         if header["digest"] == state["best"]["digest"]:
-            return
+            return False
         if header["epoch"] != state["position"]["epoch"]:
-            raise CheckpointError(
-                self.best_file,
-                f"must be of epoch {state['best']['epoch']}, as last.ckpt says",
-                f"epoch {header['epoch']}, digest {header['digest'][:12]}",
-                "checkpoint-best",
-                "take back the file that belongs to this run, or start anew",
-            )
+            raise self._other_best(header, state["best"])
+        return True
+
+    def _other_best(self, header: dict, best: dict) -> CheckpointError:
+        """What to raise where ``best.ckpt`` is not the one of the state."""
+        return CheckpointError(
+            self.best_file,
+            f"must be of epoch {best['epoch']}, as last.ckpt says",
+            f"epoch {header['epoch']}, digest {header['digest'][:12]}",
+            "checkpoint-best",
+            "take back the file that belongs to this run, or start anew",
+        )
 
     def _remove_parts(self) -> None:
         """What a process that died was writing; the folder's lock is ours."""

@@ -40,6 +40,19 @@ class StopRequest:
         """Whether to save and stop at the next step's end."""
         return bool(self.name)
 
+    def reason(self, error: BaseException, out: Path) -> BaseException:
+        """The same error, or ``Stopped`` where a request is behind it.
+
+        Behind a KeyboardInterrupt it is, and behind what that became on its way: an
+        import or a compiler may make any error of it.
+        """
+        if not (self.interrupted or isinstance(error, KeyboardInterrupt)):
+            return error
+        return Stopped(
+            out, "was asked to stop", self.name or "SIGINT", "stopped",
+            "the same command with --resume goes on where it was saved",
+        )  # fmt: skip
+
     def obey(self) -> None:
         """From here on nothing would be lost, of what was asked until now too."""
         self.at_once = True
@@ -67,8 +80,7 @@ def stop_requests(out: Path) -> Iterator[StopRequest]:
     thread Python hears no signal, so there nothing changes.
 
     Raises:
-        Stopped: in place of the KeyboardInterrupt that ended the block, or of what it
-            became on its way: an import or a compiler may make any error of it.
+        Stopped: in place of the KeyboardInterrupt that ended the block.
     """
     stop, before = StopRequest(), {}
     if threading.current_thread() is threading.main_thread():
@@ -78,12 +90,10 @@ def stop_requests(out: Path) -> Iterator[StopRequest]:
     try:
         yield stop
     except (KeyboardInterrupt, Exception) as error:
-        if isinstance(error, Exception) and not stop.interrupted:
+        reason = stop.reason(error, out)
+        if reason is error:
             raise
-        raise Stopped(
-            out, "was asked to stop", stop.name or "SIGINT", "stopped",
-            "the same command with --resume goes on where it was saved",
-        ) from error  # fmt: skip
+        raise reason from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

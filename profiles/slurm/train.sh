@@ -23,15 +23,17 @@ rm -f "$out"/rank-*.json # how the processes of an earlier try ended
 if [ "${SLURM_JOB_NUM_NODES:-1}" = 1 ]; then
   srun mscf "${run[@]}" # starts a process for each GPU by itself
 else
+  # Read since torch 2.10; an older torchrun refuses it as an option, and ends at SIGUSR1.
+  export PET_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGUSR1
   first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
   srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" \
     --rdzv-backend c10d --rdzv-endpoint "$first:29500" --rdzv-id "$SLURM_JOB_ID" \
-    --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGUSR1 -m mscf "${run[@]}"
+    -m mscf "${run[@]}"
 fi
 code=$?
 
 # torchrun ends with 1 whatever its processes ended with; mscf leaves that in a file.
-if [ "$code" != 0 ] && grep -qs '"code": 75' "$out/rank-0.json"; then
+if [ "$code" != 0 ] && grep -qs '"code": 75' "$out"/rank-*.json; then
   code=75
 fi
 if [ "$code" = 75 ]; then

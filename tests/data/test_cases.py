@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mscf.data.cases import are_phantoms, find_cases
+from mscf.data.cases import are_phantoms, find_cases, find_masks
 from mscf.errors import InputError
 
 
@@ -44,6 +44,28 @@ def test_lits_is_found_in_the_order_of_its_numbers(lits) -> None:
     cases = find_cases(lits)
     assert [case.name for case in cases] == ["volume-0", "volume-2", "volume-10"]
     assert cases[2].label.name == "segmentation-10.nii"
+
+
+def test_lits_is_found_behind_a_link_too_each_folder_once(lits, tmp_path) -> None:
+    elsewhere = tmp_path.with_name(f"{tmp_path.name} elsewhere")
+    elsewhere.mkdir()
+    for kind in ("volume", "segmentation"):
+        shutil.copy(
+            lits / f"Training Batch 1/{kind}-2.nii", elsewhere / f"{kind}-7.nii"
+        )
+    (lits / "Training Batch 2").symlink_to(elsewhere)
+    (elsewhere / "again").symlink_to(lits)  # a loop
+    (elsewhere / "twice").symlink_to(lits / "Training Batch 1")
+    names = ["volume-0", "volume-2", "volume-7", "volume-10"]
+    assert [case.name for case in find_cases(lits)] == names
+    assert list(find_masks(lits)) == names
+
+
+def test_a_folder_named_as_a_volume_is_no_missing_case(lits) -> None:
+    """Some tools unpack one into a folder: then what it holds must not get lost."""
+    (lits / "Training Batch 2" / "volume-3.nii").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"volume-3.*\[pair-incomplete\]"):
+        find_cases(lits)
 
 
 def test_without_a_table_of_patients_it_is_said_and_each_case_is_one(
@@ -181,6 +203,16 @@ def test_one_name_with_its_accent_written_in_two_ways_is_one_case(msd) -> None:
             shutil.copy(msd / kind / "liver_0.nii.gz", msd / kind / f"{name}.nii.gz")
     with pytest.raises(InputError, match=r"\[case-duplicate\]"):
         find_cases(msd)
+
+
+@pytest.mark.parametrize("name", ["\u00b2", "1\u00b2", "\u2460"])
+def test_a_digit_that_counts_nothing_is_a_name(msd, name) -> None:
+    """A raised two or a circled one is a digit to Python, but no number."""
+    (msd / "dataset.json").unlink()
+    for kind in ("imagesTr", "labelsTr"):
+        (msd / kind / "liver_3.nii.gz").rename(msd / kind / f"{name}.nii.gz")
+    (case,) = (case for case in find_cases(msd) if case.name == name)
+    assert [repair.check for repair in case.repairs] == ["path-odd", "path-odd"]
 
 
 def test_a_plain_name_is_not_odd_and_an_odd_one_is_said_on_one_line(msd) -> None:

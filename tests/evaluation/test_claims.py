@@ -1,8 +1,10 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from claim_rows import by_first_folds, of_methods, rows
 
 from mscf.errors import InputError
 from mscf.evaluation.claims import (
@@ -10,50 +12,32 @@ from mscf.evaluation.claims import (
     ONE_SCALE,
     channel_claim,
     dice_claim,
-    lesions_table,
     scales_claim,
     separation_claim,
     separation_table,
     split_claim,
+    under_both_splits,
     word_of_all,
 )
-from mscf.evaluation.outcome import outcome
+from mscf.evaluation.outcome import on_all_folds, outcome, words_on
 from mscf.evaluation.runs import read_runs
+from mscf.kept.results import read_beside
 
-EXCERPT = Path(__file__).parents[2] / "results/excerpt-448"
-
-
-def rows(gain: float, patients: int = 22, noise: float = 0.01) -> pd.DataFrame:
-    """Two methods on two slices a patient, the second better by ``gain``."""
-    random = np.random.default_rng(0)
-    found = []
-    for n in range(patients):
-        base = random.uniform(0.2, 0.7)
-        for z in range(2):
-            dice = {"cenet": base, "mscf": base + gain + random.normal(0, noise)}
-            found += [
-                {
-                    "data": "d", "split": "patient", "fold": 0, "seed": 0,
-                    "method": method, "case": f"c{n}", "patient": f"p{n}",
-                    "slice": z, "tp": 1, "fp": 1, "fn": 1, "tn": 1, "dice": value,
-                    **dict.fromkeys(
-                        ("jaccard", "precision", "recall", "specificity", "f1", "hd",
-                         "hd_diagonal", "hd_farthest", "hd95", "assd"), 0.5,
-                    ),
-                }
-                for method, value in dice.items()
-            ]  # fmt: skip
-    return pd.DataFrame(found)
+RESULTS = Path(__file__).parents[2] / "results"
+EXCERPT = RESULTS / "excerpt-448"
+HOLDS, FAILS, OPEN = (
+    "holds on the excerpt", "does not hold on the excerpt", "undecided at this size",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("gain", "patients", "word"),
     [
-        (0.03, 22, "holds here"),
-        (0.03, 19, "undecided at this size"),  # too few patients, whatever is seen
-        (0.005, 22, "does not hold here"),  # above 0 for sure, but below the margin
-        (-0.03, 22, "does not hold here"),
-        (0.011, 22, "undecided at this size"),  # drawn with much noise
+        (0.03, 22, HOLDS),
+        (0.03, 19, OPEN),  # too few patients, whatever is seen
+        (0.005, 22, FAILS),  # above 0 for sure, but below the margin
+        (-0.03, 22, FAILS),
+        (0.011, 22, OPEN),  # drawn with much noise
     ],
 )
 def test_a_claim_of_dice_follows_the_rules(gain, patients, word) -> None:
@@ -66,6 +50,27 @@ def test_a_claim_of_dice_follows_the_rules(gain, patients, word) -> None:
     assert other["difference"] == pytest.approx(-claim["difference"])
 
 
+def test_a_claim_takes_the_runs_that_its_methods_share() -> None:
+    """A seed that one of them lacks is no part of it, and no reason to be open."""
+    table = rows(0.03)
+    more = table[table["method"] == "mscf"].assign(seed=1, dice=0.0)
+    alone = dice_claim(table, "mscf", "cenet")
+    assert dice_claim(pd.concat([table, more]), "mscf", "cenet") == alone
+    assert alone["seeds"] == 1
+
+
+def test_the_papers_own_difference_stands_beside_a_claim() -> None:
+    table, paper = rows(0.03), {"mscf": 82.16, "cenet": 78.41}
+    claim = dice_claim(table, "mscf", "cenet", paper)
+    assert claim["paper"] == pytest.approx(3.75)
+    assert claim["in interval"] == "no"  # it is around 3 here
+    assert claim["outcome"] == HOLDS  # which it does not change
+    assert dice_claim(rows(0.0375), "mscf", "cenet", paper)["in interval"] == "yes"
+    lacking = dice_claim(table, "mscf", "cenet", {"mscf": 82.16})
+    assert np.isnan(lacking["paper"])
+    assert lacking["in interval"] == ""
+
+
 def test_the_rules_ask_for_margin_interval_and_test_together() -> None:
     assert outcome(1.2, 0.1, 2.3, 0.01, 22) == "reproduced"
     for changed in (
@@ -76,22 +81,82 @@ def test_the_rules_ask_for_margin_interval_and_test_together() -> None:
         assert outcome(*changed, 22) == "undecided"
     assert outcome(0.4, 0.1, 0.9, 0.01, 22) == "contradicted"
     assert outcome(0.4, 0.1, 0.9, 0.01, 19) == "undecided"
+    assert outcome(1.2, 0.1, 2.3, 0.01, 22, whole=False) == "undecided"
+    assert outcome(0.4, 0.1, 0.9, 0.01, 22, whole=False) == "undecided"
+
+
+def test_runs_are_whole_when_each_seed_of_each_method_is_on_all_folds() -> None:
+    one = rows(0.0)
+    again = one.assign(seed=1)
+    ours = again["method"] == "mscf"
+    assert on_all_folds(one)
+    assert on_all_folds(pd.concat([one, again]))
+    assert on_all_folds(one.drop(columns="method"))  # of one method, not named
+    for not_whole in (
+        one[one["fold"] < 4],
+        one[(one["fold"] > 0) | (one["method"] == "cenet")],
+        pd.concat([one, again[again["fold"] == 0]]),
+        pd.concat([one, again[~ours], again[ours & (again["fold"] < 4)]]),
+        by_first_folds(one),
+        one.drop(columns=["fold", "seed"]),
+        one[:0],
+    ):
+        assert not on_all_folds(not_whole)
+
+
+@pytest.mark.parametrize("gain", [0.1, -0.1])
+def test_parts_of_the_folds_decide_nothing_however_many_patients(gain) -> None:
+    whole = rows(gain)
+    parts = by_first_folds(whole)
+    assert dice_claim(whole, "mscf", "cenet")["outcome"] != OPEN
+    claim = dice_claim(parts, "mscf", "cenet")
+    assert claim["patients"] == 22
+    assert claim["outcome"] == OPEN
+    more = parts.assign(split="slice", dice=parts["dice"] + gain)
+    assert (split_claim(more, parts)["outcome"] == OPEN).all()
+    all_folds = whole.assign(dice=whole["dice"] + gain)
+    assert (split_claim(all_folds, whole)["outcome"] != OPEN).all()
+    assert (split_claim(all_folds.assign(fold=0), whole)["outcome"] == OPEN).all()
+    keys = [*BRANCHES.values()]
+    means = dict(zip(keys, (gain, 0, gain / 2, 0, 0), strict=True))
+    assert (channel_claim(by_first_folds(of_methods(means)))["outcome"] == OPEN).all()
+    means = {"mscf": gain} | dict.fromkeys(ONE_SCALE, 0.0)
+    assert (scales_claim(by_first_folds(of_methods(means)))["outcome"] == OPEN).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        ("excerpt-448", HOLDS),
+        ("excerpt", HOLDS),
+        ("phantoms-shown-192", "holds on phantoms-shown"),
+        ("lits-448", "holds on lits"),
+        ("", "holds on these data"),
+    ],
+)
+def test_an_outcome_names_the_data_that_it_is_about(data, word) -> None:
+    said = words_on(data)
+    assert said["reproduced"] == word
+    assert said["contradicted"] == word.replace("holds", "does not hold")
+    assert said["undecided"] == OPEN
 
 
 @pytest.mark.parametrize(
     ("gain", "patients", "word"),
     [
-        (0.10, 22, "holds here"),
-        (0.10, 19, "undecided at this size"),
-        (0.015, 22, "does not hold here"),  # above 0 for sure, but below the margin
-        (-0.10, 22, "does not hold here"),
+        (0.10, 22, HOLDS),
+        (0.10, 19, OPEN),
+        (0.015, 22, FAILS),  # above 0 for sure, but below the margin
+        (-0.10, 22, FAILS),
     ],
 )
 def test_the_split_is_judged_on_the_slices_tested_under_both(
     gain, patients, word
 ) -> None:
     by_patient = rows(0.05, patients)
-    by_slice = by_patient.assign(split="slice", fold=3, dice=by_patient["dice"] + gain)
+    fold = (by_patient["fold"] + by_patient["slice"]) % 5
+    dice = by_patient["dice"] + gain
+    by_slice = by_patient.assign(split="slice", fold=fold, dice=dice)
     lonely = by_slice[by_slice["slice"] == 0].assign(slice=7, dice=0.0)
     table = split_claim(pd.concat([lonely, by_slice]), by_patient)
     assert [*table.index] == ["cenet", "mscf"]
@@ -106,12 +171,20 @@ def test_splits_are_compared_seed_by_seed_and_corrected_over_methods() -> None:
     patient = by_patient["patient"].str[1:].astype(int)
     up = by_patient["seed"].map({0: 0.2, 1: 0.0}) + 0.01 * (patient - 8)
     by_slice = by_patient.assign(dice=by_patient["dice"] + up)
-    alone = by_slice[by_slice["seed"] == 0].assign(seed=2, dice=1.0)  # has no partner
+    first = (by_slice["seed"] == 0) & (by_slice["fold"] == 0)
+    alone = by_slice[first].assign(seed=2, dice=1.0)  # has no partner
+    by_slice = by_slice.assign(split="slice")
     table = split_claim(pd.concat([by_slice, alone]), by_patient)
     assert (table["slices"] == 44).all()  # of two seeds one mean
     np.testing.assert_allclose(table["difference"], 100 * (0.1 + 0.025))
+    assert (table["outcome"] == HOLDS).all()  # what has no partner is not asked of
     one = split_claim(*(t[t["method"] == "mscf"] for t in (by_slice, by_patient)))
     assert table.loc["mscf", "p"] == pytest.approx(2 * one.loc["mscf", "p"])
+    drawn = under_both_splits(pd.concat([by_slice, alone]), by_patient)
+    counts = drawn.groupby(["split", "method", "seed"]).size()
+    assert counts.to_dict() == dict.fromkeys(
+        itertools.product(("patient", "slice"), ("cenet", "mscf"), (0, 1)), 44
+    )
 
 
 def test_on_the_excerpt_every_network_scores_higher_by_slice_and_none_decides() -> None:
@@ -122,7 +195,58 @@ def test_on_the_excerpt_every_network_scores_higher_by_slice_and_none_decides() 
     assert [*table.index] == methods
     assert (table["slices"] == len(of["slice"]) / len(methods)).all()  # each has both
     assert (table["difference"] > 0).all()
-    assert (table["outcome"] == "undecided at this size").all()
+    assert (table["outcome"] == OPEN).all()
+    assert not on_all_folds(of["slice"])  # whatever the number of patients
+
+
+def test_claims_of_the_excerpt_are_open_but_for_separation_which_does_not_hold() -> (
+    None
+):
+    methods = ["cenet", "self_attention", "mscf+channel", "mscf"]
+    table = read_runs(EXCERPT / "patient", methods).rows
+    paper = pd.read_csv(RESULTS / "paper/table1.csv", index_col="key")["dice"]
+    for (better, worse), printed in {
+        ("mscf", "cenet"): 3.75,
+        ("cenet", "self_attention"): 1.92,
+    }.items():
+        claim = dice_claim(table, better, worse, paper)
+        assert claim["outcome"] == OPEN
+        assert (claim["patients"], claim["seeds"]) == (22, 1)
+        assert claim["paper"] == pytest.approx(printed)
+        assert claim["in interval"] == "yes"
+    separations = read_beside(EXCERPT / "patient", "mscf", "separation")
+    assert separation_claim(separations, "excerpt-448")["outcome"] == FAILS
+
+
+def separations(gains: list[float], fold: list[int] | int = 0, seed=0) -> pd.DataFrame:
+    """Rows of ``separation.csv``, a patient each."""
+    return pd.DataFrame({
+        "case": "c", "patient": [f"p{n}" for n in range(len(gains))], "slice": 0,
+        "before_64": 0.1, "after_64": np.add(0.1, gains), "fold": fold, "seed": seed,
+    })  # fmt: skip
+
+
+def test_separation_is_averaged_over_seeds_slice_by_slice() -> None:
+    """A slice that three seeds tested counts as much as one that a single seed did."""
+    first = separations([0.3, 0.1], fold=[0, 1])
+    again = separations([0.9, 0.1], fold=[0, 1], seed=1)[:1]
+    both = pd.concat([first, again], ignore_index=True)
+    claim, table = separation_claim(both), separation_table(both)
+    assert claim["difference"] == pytest.approx((0.6 + 0.1) / 2)
+    assert table.loc[64, "difference"] == pytest.approx((0.6 + 0.1) / 2)
+    assert table.loc[64, "slices"] == 2
+    assert claim["seeds"] == 2
+
+
+def test_separation_decides_on_all_folds_alone() -> None:
+    gains = [0.2 + 0.001 * n for n in range(22)]
+    whole = separations(gains, fold=[n % 5 for n in range(22)])
+    assert separation_claim(whole, "excerpt-448")["outcome"] == HOLDS
+    parts = by_first_folds(whole)
+    assert separation_claim(parts)["patients"] == 22
+    assert separation_claim(parts)["outcome"] == OPEN
+    just_made = whole.drop(columns=["fold", "seed"])
+    assert separation_claim(just_made)["outcome"] == OPEN
 
 
 @pytest.mark.parametrize("patients", [0, 1])
@@ -135,7 +259,7 @@ def test_of_one_patient_or_none_separation_has_no_interval(patients) -> None:
     claim = separation_claim(table)
     assert claim["patients"] == patients
     assert np.isnan([claim["low"], claim["high"], claim["p"]]).all()
-    assert claim["outcome"] == "undecided at this size"
+    assert claim["outcome"] == OPEN
     assert np.isnan(separation_table(table)["low"]).all()
 
 
@@ -146,33 +270,17 @@ def test_separation_is_averaged_over_the_scales_that_a_slice_has() -> None:
     })  # fmt: skip
     table.loc[0, ["before_128", "after_128"]] = np.nan
     table.loc[1, ["before_64", "after_64", "before_128", "after_128"]] = np.nan
-    claim = separation_claim(table)
+    table = table.assign(fold=[n % 5 for n in range(21)], seed=0)
+    claim = separation_claim(table, "excerpt-448")
     assert claim["patients"] == 20
     assert claim["difference"] == pytest.approx((0.2 + 19 * 0.1) / 20)
-    assert claim["outcome"] == "holds here"
-
-
-def test_lesions_are_counted_over_all_cases() -> None:
-    cases = pd.DataFrame({
-        "dice": [1.0, 0.0], "voe": 0.0, "rvd": 0.0, "tp": [10, 0],
-        "truth_voxels": [10, 10], "predicted_voxels": [10, 0],
-        "lesions_truth": [1, 2], "lesions_predicted": [1, 3], "detected_50": [1, 0],
-        "false_50": [0, 3], "lesions_below_10": [1, np.nan],
-        "detected_below_10": [1, np.nan], "lesions_10_20": [0, np.nan],
-        "detected_10_20": [0, np.nan], "lesions_above_20": [0, np.nan],
-        "detected_above_20": [0, np.nan],
-    })  # fmt: skip
-    row = lesions_table({"mscf": cases}).loc["mscf"]
-    assert (row["lesions"], row["found"], row["false"]) == (3, 1, 3)
-    assert row["Dice of a case"] == 50
-    assert row["Dice of all voxels"] == pytest.approx(2000 / 30)
-    assert row["below_10"] == "1 of 1"
+    assert claim["outcome"] == HOLDS
 
 
 def test_the_gain_of_a_scale_is_over_the_slices_that_have_it() -> None:
     found = pd.DataFrame(
         {
-            "patient": [f"p{n}" for n in range(8)],
+            "case": "c", "slice": 0, "patient": [f"p{n}" for n in range(8)],
             "before_64": 0.5, "after_64": np.linspace(0.55, 0.62, 8),
             "before_128": [0.2] * 4 + [np.nan] * 4,
             "after_128": [0.1] * 4 + [np.nan] * 4,
@@ -186,19 +294,6 @@ def test_the_gain_of_a_scale_is_over_the_slices_that_have_it() -> None:
     assert {table[name].dtype.kind for name in ("slices", "patients")} == {"i"}
     assert table.loc[128, "before"] == pytest.approx(0.2)
     assert table.loc[128, "high"] == pytest.approx(-0.1)
-
-
-def of_methods(means: dict[str, float], patients: int = 22) -> pd.DataFrame:
-    """Every method on the same slices, its Dice around its own mean."""
-    one = rows(0.0, patients)
-    one = one[one["method"] == "cenet"]
-    random = np.random.default_rng(1)
-    return pd.concat(
-        one.assign(
-            method=key, dice=one["dice"] + mean + random.normal(0, 0.005, len(one))
-        )
-        for key, mean in means.items()
-    )
 
 
 @pytest.mark.parametrize(
@@ -224,19 +319,17 @@ def test_the_channel_branch_is_judged_by_its_three_contrasts(means, words) -> No
     assert table["margin"].tolist() == [1, 0, 1]
     for found, word in zip(table["outcome"], words, strict=True):
         assert found.startswith(word) or word == "undecided"
-    assert word_of_all(table) == (
-        "holds here" if set(words) == {"holds"} else "does not hold here"
-    )
+    assert word_of_all(table) == (HOLDS if set(words) == {"holds"} else FAILS)
 
 
 def test_three_scales_must_lead_each_of_them() -> None:
     means = {"mscf": 0.05} | dict(zip(ONE_SCALE, (0.0, 0.02, 0.048), strict=True))
     table = scales_claim(of_methods(means))
     assert list(table.index) == [*ONE_SCALE]
-    assert table["outcome"].tolist() == ["holds here"] * 2 + ["does not hold here"]
-    assert word_of_all(table) == "does not hold here"
+    assert table["outcome"].tolist() == [HOLDS] * 2 + [FAILS]
+    assert word_of_all(table) == FAILS
     few = scales_claim(of_methods(means, patients=19))
-    assert word_of_all(few) == "undecided at this size"
+    assert word_of_all(few) == OPEN
 
 
 def test_a_claim_on_other_slices_is_refused() -> None:

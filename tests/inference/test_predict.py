@@ -256,6 +256,31 @@ def test_an_output_that_is_not_finite_is_no_mask(run, tmp_path, monkeypatch) -> 
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("failure", [NumericalError, MemoryLimitError])
+def test_what_was_done_before_a_failure_is_told(
+    failure, run, tmp_path, monkeypatch, capsys
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        write_ct(tmp_path / "ct" / f"{name}.nii.gz")
+    bad = tmp_path / "ct" / "b.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-100])
+    whole = predict_module.predict_case
+
+    def fails_at_c(name, *words):
+        if name == "c":
+            raise failure("case c", "must be sound", "not", "test")
+        return whole(name, *words)
+
+    monkeypatch.setattr(predict_module, "predict_case", fails_at_c)
+    with pytest.raises(failure, match="case c"):
+        predict(tmp_path / "ct", tmp_path / "out", run)
+    assert pd.read_csv(tmp_path / "out" / "cases.csv")["case"].tolist() == ["a"]
+    said = capsys.readouterr().err
+    assert said.count("[gz-truncated]") == 1
+    assert "b.nii.gz" in said
+    assert not (tmp_path / "out" / "d.nii.gz").exists()
+
+
 @pytest.mark.parametrize(
     "error",
     [

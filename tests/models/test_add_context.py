@@ -310,6 +310,37 @@ def test_a_network_of_two_inputs_is_said_not_to_take_one() -> None:
         mscf.add_context(Two(), ["layer"])
 
 
+class Refusing(nn.Module):
+    """A network that looks at its input by itself."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 8, 1)
+        self.error = error
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != 192:
+            raise self.error("192 pixels")
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    "error", [AssertionError, KeyError, IndexError, AttributeError, TypeError]
+)
+def test_however_a_network_refuses_its_input_it_is_said_and_left_as_it_was(
+    error,
+) -> None:
+    model = Refusing(error)
+    said = rf"example must .*found: {error.__name__}.*192 pixels.*example=torch"
+    with pytest.raises(ValueError, match=said):
+        mscf.add_context(model, ["layer"])
+    assert isinstance(model.layer, nn.Conv2d)
+    assert model.layer.training
+    assert not model.layer._forward_hooks
+    mscf.add_context(model, ["layer"], torch.zeros(1, 3, 192, 192))
+    assert isinstance(model.layer, WithContext)
+
+
 def test_a_layer_of_volumes_is_refused() -> None:
     model = nn.Sequential(nn.Conv3d(1, 8, 3))
     with pytest.raises(ValueError, match="none is for volumes"):

@@ -4,7 +4,13 @@ import matplotlib.pyplot as plt
 import pytest
 
 from mscf.errors import InputError
-from mscf.pages.speed import figures_table, machines, part_lines, read_benchmark
+from mscf.pages.speed import (
+    digits,
+    figures_table,
+    machines,
+    part_lines,
+    read_benchmark,
+)
 from mscf.visualisation.speed import draw_parts, draw_roofline, draw_sizes
 
 RATIO = {
@@ -40,6 +46,18 @@ def test_a_figure_is_reached_when_its_median_is_on_the_wanted_side() -> None:
     assert table.loc["a step", "reached"] == "yes"
     assert table.loc["memory", "wanted"] == "at most 0.4"
     assert table.loc["memory", "reached"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"), (2.134, "2.13"), (0.42, "0.42"), (100.0, "100"), (99.96, "100"),
+        (999.4, "999"), (999.7, "1,000"), (-999.7, "-1,000"), (1234.5, "1,234"),
+        (12_345_678, "12,345,678"), (0.00004, "0.00004"), (1.234e-7, "0.000000123"),
+    ],
+)  # fmt: skip
+def test_a_number_has_three_digits_that_count_and_no_exponent(value, shown) -> None:
+    assert digits(value) == shown
 
 
 def test_figures_without_a_mark_are_shown_without_one() -> None:

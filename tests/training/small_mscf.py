@@ -2,7 +2,8 @@
 
 ``python -m small_mscf train ...`` is the command itself: only the network that it
 builds is another, and torchrun starts this module again. ``FAULT="nan 1 5"`` in the
-environment lets one of ``FAULTS`` happen in rank 1 at its sixth forward pass.
+environment lets one of ``FAULTS`` happen in rank 1 at its sixth forward pass, with
+``result`` instead of 5 when that is done and the result is computed.
 """
 
 import errno
@@ -68,18 +69,24 @@ def install() -> None:
     if "FAULT" in os.environ:
         name, rank, at = os.environ["FAULT"].split()
         if os.environ.get("RANK", "0") == rank:
-            break_down(FAULTS[name], int(at))
+            break_down(FAULTS[name], at)
 
 
-def break_down(fault, at: int) -> None:
+def break_down(fault, at: str) -> None:
     passes, cross_entropy = itertools.count(), loop.cross_entropy
+    write_result = loop.write_result
 
     def broken(outputs: Tensor, targets: Tensor) -> Tensor:
-        if next(passes) == at:
+        if str(next(passes)) == at:
             outputs = fault(outputs)
         return cross_entropy(outputs, targets)
 
-    loop.cross_entropy = broken
+    def broken_result(test, state) -> None:
+        if at == "result":
+            fault(test)
+        write_result(test, state)
+
+    loop.cross_entropy, loop.write_result = broken, broken_result
 
 
 if __name__ == "__main__":

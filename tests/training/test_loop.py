@@ -30,6 +30,7 @@ from mscf.training.start import (
     start_at_log_odds,
     starting_network,
 )
+from mscf.training.state import RunState
 
 
 def test_a_run_on_some_patients_tests_the_same_slices(tiny_store, tmp_path) -> None:
@@ -95,6 +96,40 @@ def test_a_finished_run_is_not_overwritten(small, tiny_store, tmp_path) -> None:
     with pytest.raises(CheckpointError, match=r"--resume.*\[run-exists\]"):
         train(settings_for(tiny_store, tmp_path, epochs=1, seed=1))
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+@pytest.mark.claim("machine", "A run is never overwritten by another")
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_whose_last_state_was_removed_is_not_begun_anew(
+    resume, small, whole, tiny_store, tmp_path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    (out / "last.ckpt").unlink()
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".lock"}
+    with pytest.raises(CheckpointError, match="run of 3 epochs") as refused:
+        train(settings_for(tiny_store, out, resume=resume))
+    assert refused.value.finding.check == "run-exists"
+    assert f"another --out; --finetune-from {out / 'best.ckpt'}" in str(refused.value)
+    after = {p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".lock"}
+    assert after == before
+
+
+def test_a_run_killed_before_its_first_state_may_start_from_its_own_best_weights(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    def killed(_state) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunState, "_write_last", killed)
+        with pytest.raises(Stopped):
+            train(settings_for(tiny_store, tmp_path, epochs=1))
+    best = tmp_path / "best.ckpt"
+    train(settings_for(tiny_store, tmp_path, epochs=1, finetune_from=best))
+    log = (tmp_path / "log.txt").read_text()
+    assert "[run-anew]" in log
+    assert "others are skipped (found: none) [finetune]" in log
 
 
 def test_a_refused_setting_leaves_no_folder(tiny_store, tmp_path) -> None:

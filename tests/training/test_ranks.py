@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 
 import pandas as pd
@@ -11,10 +12,12 @@ from small_run import same_run, settings_for
 from some import some
 
 from mscf.checkpoint import read_checkpoint
-from mscf.errors import CheckpointError, NumericalError, StorageError
-from mscf.training.distributed import LAUNCHED
+from mscf.errors import CheckpointError, NumericalError, Stopped, StorageError
+from mscf.training import distributed
+from mscf.training.distributed import LAUNCHED, Ranks, joined
 from mscf.training.launch import cause
 from mscf.training.loop import train
+from mscf.training.stopping import stop_requests
 
 ALIKE = "Two processes train as one that accumulates the same parts does"
 SHARED = "However many processes, a slice trains once an epoch and is evaluated once"
@@ -23,6 +26,7 @@ EXACT = "A run of two processes, stopped in the middle of an epoch, ends bit-equ
 NAN = "A NaN in one of several processes stops all, with rank and slices named"
 DISK = "A disk that is full for the process that saves ends all of them"
 PORT = "A port that is taken is one line, or does not matter: another is chosen"
+ASKED = "A request to stop saves and ends several processes with exit code 75"
 DIFFER = "Processes that were started with different settings do not train"
 
 
@@ -89,6 +93,48 @@ def test_when_the_first_one_cannot_save_all_end(tiny_store, tmp_path, shows) -> 
     _, header = read_checkpoint(tmp_path / "run/last.ckpt")
     assert header["state"]["position"]["epoch"] == 1
     shows(shown=f"all ended {seconds:.1f} s after the start")
+
+
+@pytest.mark.claim("processes", ASKED)
+@pytest.mark.parametrize("becomes", [KeyboardInterrupt, RuntimeError])
+def test_a_request_that_is_obeyed_at_once_is_left_as_such_for_the_launcher(
+    becomes, tiny_store, tmp_path, monkeypatch
+) -> None:
+    """While the processes start; an import may make any error of the interruption."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(distributed, "die_with_parent", lambda number: None)
+    monkeypatch.setattr(distributed, "connected", lambda *args: Ranks())
+    settings = settings_for(tiny_store, tmp_path)
+
+    def start() -> None:
+        with stop_requests(tmp_path) as stop, joined(settings, stop):
+            try:
+                signal.raise_signal(signal.SIGUSR1)
+            except KeyboardInterrupt as error:
+                raise becomes("in the middle of something") from error
+
+    with pytest.raises(Stopped, match="SIGUSR1"):
+        start()
+    text = (tmp_path / "rank-0.json").read_text()
+    assert '"code": 75' in text  # what train.sh looks for
+    left = json.loads(text)
+    assert left["check"] == "stopped"
+    assert "traceback" not in left
+    assert isinstance(cause(tmp_path, 1), Stopped)
+
+
+@pytest.mark.check
+@pytest.mark.claim("processes", ASKED)
+def test_a_request_while_the_result_is_computed_ends_all_and_it_goes_on(
+    tiny_store, tmp_path
+) -> None:
+    words = options(tiny_store, tmp_path / "run", epochs=1)
+    ended = together(words, words, fault="is_asked_to_stop 0 result", **{LAUNCHED: "1"})
+    assert [rank.code for rank in ended] == [75, 8]
+    assert isinstance(cause(tmp_path / "run", 1), Stopped)
+    again = [*words, "--resume"]
+    assert [rank.code for rank in together(again, again)] == [0, 0]
 
 
 @pytest.mark.check

@@ -21,9 +21,12 @@ from small_processes import (
     start_command,
     until_saved,
 )
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from mscf.errors import CheckpointError
-from mscf.training.launch import arguments, launch
+from mscf.training import launch as launching
+from mscf.training.launch import arguments, command, launch
 from mscf.training.run_folder import claimed
 from mscf.training.settings import TrainSettings
 
@@ -259,6 +262,38 @@ def test_the_ranks_are_started_with_the_settings_given(tmp_path) -> None:
     assert "--no-pretrained" in words
     assert words[words.index("--window") + 1 :][:2] == ["-100.0", "200.0"]
     assert {"--gpus=0", "--processes=2", "--compile", "--method=unet"} <= set(words)
+
+
+def test_torchrun_is_given_no_option_that_an_older_one_refuses(tmp_path) -> None:
+    """As ``--signals-to-handle``, which is there since torch 2.10 only."""
+    settings = TrainSettings(data=tmp_path, out=tmp_path / "x", gpus=0, processes=2)
+    words = command(settings)
+    words = words[words.index("--standalone") : words.index("mscf")]
+    assert words == ["--standalone", "--nproc-per-node=2", "-m"]
+
+
+def test_torchrun_hears_slurms_signal_also_where_it_knows_none_such(
+    tmp_path, monkeypatch
+) -> None:
+    def ends(number: int, _frame) -> None:  # as torch's own handler does
+        raise SignalException("", signal.Signals(number))
+
+    def main(_words: list[str]) -> None:
+        signal.signal(signal.SIGTERM, ends)
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(launching, "die_with_parent", lambda number: None)
+    monkeypatch.setattr(torchrun, "main", main)
+    monkeypatch.setattr("sys.argv", ["launch", str(tmp_path)])
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            launching.main()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert stopped.value.code == 75
 
 
 def test_several_processes_do_not_enter_a_folder_in_use(tmp_path) -> None:

@@ -144,6 +144,58 @@ def test_the_best_weights_of_another_run_are_refused_after_a_resume_too(
         train(settings_for(tiny_store, tmp_path / "run", epochs=6, resume=True))
 
 
+@pytest.fixture
+def torn(small, losses, tiny_store, tmp_path, monkeypatch):
+    """A run killed in epoch 2 between its two checkpoints: the best, then the last.
+
+    What goes on with it draws other random numbers, as if bits were not repeated.
+    """
+    write_last, seed = state.RunState._write_last, loop.seed_everything
+
+    def killed(run_state) -> None:
+        if run_state.position.epoch == 3:
+            raise KeyboardInterrupt
+        write_last(run_state)
+
+    losses[2] = 0.7
+    with monkeypatch.context() as patch:
+        patch.setattr(state.RunState, "_write_last", killed)
+        with pytest.raises(Stopped):
+            train(settings_for(tiny_store, tmp_path / "run"))
+
+    def seed_otherwise(first: int, *place: int) -> None:
+        seed(first + 1, *place)
+
+    monkeypatch.setattr(loop, "seed_everything", seed_otherwise)
+    return tmp_path / "run"
+
+
+def test_best_weights_that_a_killed_attempt_replaced_are_those_of_its_repeat(
+    torn, losses, tiny_store
+) -> None:
+    killed, header = read_checkpoint(torn / "best.ckpt")
+    assert header["epoch"] == 2
+    losses[2] = 0.9  # no gain on the 0.8 of epoch 1, whose weights are gone
+    run = train(settings_for(tiny_store, torn, resume=True))
+    best, header = read_checkpoint(torn / "best.ckpt")
+    last, record = read_checkpoint(torn / "last.ckpt")
+    assert header["epoch"] == run.record["best_epoch"] == 2
+    assert record["state"]["best"] == {"epoch": 2, "digest": header["digest"]}
+    assert record["state"]["schedule"]["best"] == 0.9
+    assert all(torch.equal(last[f"model.{name}"], t) for name, t in best.items())
+    assert not all(torch.equal(killed[name], t) for name, t in best.items())
+    losses[3] = 0.85  # the lowest of those whose weights there are
+    run = train(settings_for(tiny_store, torn, epochs=4, resume=True))
+    assert run.record["best_epoch"] == 3
+
+
+def test_the_weights_of_a_killed_attempt_are_not_evaluated(torn, tiny_store) -> None:
+    """With no epoch left to be made again."""
+    with pytest.raises(CheckpointError, match=r"epoch 1, as last.*\[checkpoint-best\]"):
+        train(settings_for(tiny_store, torn, epochs=2, resume=True))
+    assert not (torn / "per_slice.csv").exists()
+
+
 def test_by_the_release_a_cut_goes_back_to_the_best_weights(
     small, losses, tiny_store, tmp_path
 ) -> None:

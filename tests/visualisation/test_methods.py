@@ -31,6 +31,8 @@ def test_differences_show_every_patient_and_the_interval(ax) -> None:
     assert line.get_segments()[0][:, 0].tolist() == [0.1, 0.5]
     assert mean.get_offsets()[0][0] == 0.3
     assert ax.xaxis.get_major_formatter()(0.25) == "25"
+    draw_differences(ax, points, table, TITLES)  # lies the same each time
+    assert np.array_equal(ax.collections[3].get_offsets(), patients.get_offsets())
 
 
 def test_without_baselines_the_picture_says_so(ax) -> None:

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.phantom.generate import Phantom, patient_of, phantom
 from mscf.data.phantom.lesions import HABITS
 from mscf.data.processes import how_many, in_order
@@ -36,7 +37,7 @@ def make_phantoms(
     Equal settings give equal bytes, whatever the number of ``processes`` (default:
     one a core). ``lesions`` is "all" (4 to 72 mm, none to six a case, some brighter
     than the liver) or "large" (15 to 72 mm, all darker). A folder that holds these
-    very phantoms is left as it is.
+    very phantoms is left as it is; one that another process fills is waited for.
 
     Raises:
         SettingsError: a setting out of range, or ``out`` holds something else.
@@ -55,15 +56,24 @@ def make_phantoms(
     processes = min(how_many(processes), cases)
     if finished(out, settings):
         return out
+    place = out.absolute()
+    with one_at_a_time(place.parent / f".{place.name}.lock", out):
+        if not finished(out, settings):  # nor by a process that this one waited for
+            write_phantoms(out, settings, processes)
+    return out
+
+
+def write_phantoms(out: Path, settings: dict, processes: int) -> None:
+    """All of the folder, or nothing."""
+    seed, size, lesions = (settings[name] for name in ("seed", "size", "lesions"))
     with whole_folder(out) as folder:
         for kind in ("imagesTr", "labelsTr"):
             (folder / kind).mkdir()
         work = partial(write_case, folder, seed=seed, size=size, lesions=lesions)
-        done = in_order(work, range(cases), processes)
-        for _ in tqdm(done, total=cases, desc="phantoms", disable=None):
+        done = in_order(work, range(settings["cases"]), processes)
+        for _ in tqdm(done, total=settings["cases"], desc="phantoms", disable=None):
             pass
         write_tables(folder, settings)
-    return out
 
 
 def check(settings: dict) -> None:

@@ -1,0 +1,80 @@
+"""The page on the excerpt when some of its runs have a second seed."""
+
+import json
+import shutil
+
+import pandas as pd
+import papermill
+import pytest
+
+from mscf.evaluation.tables import read_rows, write_rows
+from mscf.paths import root
+
+pytestmark = [pytest.mark.check, pytest.mark.timeout(300)]
+EXCERPT = root() / "results/excerpt-448"
+FOUR = ("cenet", "self_attention", "mscf+channel", "mscf")
+
+
+def add_second_seed(folder) -> None:
+    """The run once more beside itself, by a training that found one pixel less."""
+    again = folder.with_name("seed-1")
+    shutil.copytree(folder, again)
+    rows = read_rows(again / "per_slice.csv").assign(seed=1)
+    found = rows["tp"].idxmax()
+    rows.loc[found, ["tp", "fn"]] += [-1, 1]
+    write_rows(rows, again / "per_slice.csv")
+    record = json.loads((again / "run.json").read_text())
+    record["settings"]["seed"] = 1
+    (again / "run.json").write_text(json.dumps(record))
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory) -> dict[str, str]:
+    """What every code cell shows, as text and tables; by patient are two seeds."""
+    results = tmp_path_factory.mktemp("results") / "excerpt-448"
+    shutil.copytree(EXCERPT, results)
+    for method in FOUR:
+        for fold in range(5):
+            add_second_seed(results / f"patient/{method}/fold-{fold}/seed-0")
+    notebook = papermill.execute_notebook(
+        root() / "notebooks/excerpt.ipynb", results / "executed.ipynb",
+        {"results": str(results)}, kernel_name="python3", progress_bar=False,
+        cwd=str(root() / "notebooks"),
+    )  # fmt: skip
+    return {
+        cell.id: "\n".join(
+            output["data"].get(kind, "")
+            for output in cell.outputs
+            if "data" in output
+            for kind in ("text/markdown", "text/html")
+        )
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+
+
+def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
+    assert shown["claims"].count("undecided at this size") == 4
+    assert shown["claims"].count("does not hold on the excerpt") == 1
+    for number in (3, 4, 5, 6, 9):
+        cells = [text for text in shown.values() if f"**C{number}" in text]
+        assert len(cells) == 1
+    assert "**C4: undecided at this size**" in shown["ten-first"]
+    assert "**C5: undecided at this size**" in shown["lesions-claim"]
+    assert "**C6: undecided at this size**" in shown["0d2c7e41"]
+    assert "not run yet: `mscf+spatial+twice`" in shown["claims-variants"]
+
+
+def test_a_second_seed_adds_no_lesion_and_no_slice_of_the_other_split(shown) -> None:
+    lesions = sum(
+        pd.read_csv(path)["lesions_truth"].sum()
+        for path in EXCERPT.glob("patient/mscf/fold-*/seed-0/per_case.csv")
+    )
+    assert shown["volumes"].count(f"<td>{lesions}</td>") == len(FOUR)
+    (path,) = EXCERPT.glob("slice/mscf/fold-*/seed-0/per_slice.csv")
+    assert shown["0d2c7e41"].count(f"<td>{len(read_rows(path))}</td>") == 2
+
+
+def test_every_run_has_its_line_of_what_the_blocks_learned(shown) -> None:
+    for seed in (0, 1):
+        assert shown["context"].count(f"<th>{seed}</th>") == 2 * 5  # networks, folds
