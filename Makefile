@@ -56,7 +56,7 @@ clean: ## remove what was generated, .venv too; runs/ stays
 	    "on Debian and Ubuntu: apt-get install python3-venv [venv]" >&2; exit 1; }
 	@touch $@
 
-# Names the constraints that .venv was filled by: with others all is installed anew.
+# Names the constraints that .venv was filled by: with others pip runs again.
 ifneq ($(CONSTRAINTS),$(shell cat .venv/.constraints 2>/dev/null))
 .PHONY: .venv/.constraints
 endif

@@ -202,14 +202,14 @@ def row_over_seeds(rows: pd.DataFrame, seeds: list[dict], empty: str) -> dict:
     table, measured = pd.DataFrame(seeds), under_rule(rows, empty)
     row = {"seed": None, "seeds": len(seeds), **described(rows)}
     of_one_slice = measured.groupby(["patient", "case", "slice"])
-    averaged = of_one_slice[[*RATES, *DISTANCES]].mean().reset_index()
+    averaged = of_one_slice[[*RATES, *DISTANCES, *COUNTS]].mean().reset_index()
     means = summarise(averaged)
     for name in SUMMARY:
         row[name] = means[name]
         row[f"{name}_n"] = int(table[f"{name}_n"].sum())
     if rows.groupby("seed")["fold"].unique().map(sorted).map(tuple).nunique() == 1:
         row |= {f"{name}_sd_seeds": table[name].std() for name in SUMMARY}
-    return row | pooled(measured, empty) | intervals(averaged)
+    return row | pooled(averaged, empty) | intervals(averaged)
 
 
 def pooled(rows: pd.DataFrame, empty: str) -> dict[str, float]:

@@ -118,12 +118,17 @@ def remove_causes(out: Path) -> None:
 
 
 def cause(out: Path, code: int) -> MscfError:
-    """Why the processes ended: the first own error, or the process that was killed."""
+    """Why the processes ended: the first own error, or the process that was killed.
+
+    Where one fails torchrun asks the others to stop, so that they were asked is the
+    reason only where there is no other.
+    """
     left = {}
     for file in sorted(out.glob("rank-*.json")):
         with contextlib.suppress(ValueError):
             left[int(file.stem.removeprefix("rank-"))] = json.loads(file.read_text())
-    own = {r: c for r, c in left.items() if c["check"] not in SECONDARY}
+    asked = {r: c for r, c in left.items() if c["check"] == "stopped"}
+    own = {r: c for r, c in left.items() if c["check"] not in SECONDARY | {"stopped"}}
     late = {r: c for r, c in left.items() if c["check"] == "rank-hangs"}
     for rank, what in (own or late).items():
         return again(rank, what)
@@ -134,7 +139,7 @@ def cause(out: Path, code: int) -> MscfError:
                 f"rank {rank}", "must live as long as the others", f"ended by {name}",
                 "rank-killed", "start again with --resume",
             )  # fmt: skip
-    for rank, what in left.items():
+    for rank, what in (asked or left).items():
         return again(rank, what)
     return DistributedError(
         out, "torchrun must end well", f"exit code {code}", "launcher",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import json
@@ -20,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mscf.data.one_at_a_time import NO_LOCKS
 from mscf.data.processes import cores
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, Finding, cannot_write, warn
@@ -35,11 +35,6 @@ KINDS = {
     "resumed": list,
     "inexact": list,
 }
-NO_LOCKS = {
-    errno.ENOSYS,
-    errno.ENOLCK,
-    errno.EOPNOTSUPP,
-}  # of some network file systems
 PACKAGES = ("mscf", "torch", "torchvision", "numpy", "scipy", "pandas", "nibabel")
 
 

@@ -211,6 +211,10 @@ def test_a_seed_of_fewer_folds_weighs_by_its_slices_and_has_no_deviation() -> No
     first = (folds[0]["dice"] + again["dice"]) / 2
     averaged = np.concatenate([first, *(fold["dice"] for fold in folds[1:])])
     assert over["dice"] == pytest.approx(averaged.mean())
+    counts = [fold[["tp", "fp", "fn"]] for fold in folds]
+    counts[0] = (counts[0] + again[["tp", "fp", "fn"]]) / 2  # a slice counts once
+    tp, fp, fn = pd.concat(counts).sum()
+    assert over["dice_pooled"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
     assert over["dice_low"] < over["dice"] < over["dice_high"]
     assert math.isnan(over["dice_sd_seeds"])
 

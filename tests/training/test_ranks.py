@@ -12,10 +12,16 @@ from small_run import same_run, settings_for
 from some import some
 
 from mscf.checkpoint import read_checkpoint
-from mscf.errors import CheckpointError, NumericalError, Stopped, StorageError
+from mscf.errors import (
+    CheckpointError,
+    DistributedError,
+    NumericalError,
+    Stopped,
+    StorageError,
+)
 from mscf.training import distributed
-from mscf.training.distributed import LAUNCHED, Ranks, joined
-from mscf.training.launch import cause
+from mscf.training.distributed import LAUNCHED, Ranks, joined, leave_cause
+from mscf.training.launch import ENDED, cause
 from mscf.training.loop import train
 from mscf.training.stopping import stop_requests
 
@@ -122,6 +128,27 @@ def test_a_request_that_is_obeyed_at_once_is_left_as_such_for_the_launcher(
     assert left["check"] == "stopped"
     assert "traceback" not in left
     assert isinstance(cause(tmp_path, 1), Stopped)
+
+
+@pytest.mark.parametrize(
+    ("error", "statuses", "expected"),
+    [
+        (NumericalError("epoch 1", "must be finite", "nan", "loss-finite"), {1: 5},
+         NumericalError),
+        (None, {0: 75, 1: -9}, DistributedError),  # killed, it leaves no file
+        (None, {}, Stopped),
+    ],
+)  # fmt: skip
+def test_that_torchrun_asked_the_others_to_stop_is_not_why_one_failed(
+    error, statuses, expected, tmp_path
+) -> None:
+    leave_cause(
+        tmp_path / "rank-0.json", Stopped("run", "was asked", "SIGTERM", "stopped")
+    )
+    if error:
+        leave_cause(tmp_path / "rank-1.json", error)
+    (tmp_path / ENDED).write_text(json.dumps(statuses))
+    assert type(cause(tmp_path, 1)) is expected
 
 
 @pytest.mark.check

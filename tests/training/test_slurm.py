@@ -108,6 +108,24 @@ def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
     assert (out / "history.csv").read_bytes() == expected
 
 
+@pytest.mark.parametrize(
+    ("codes", "expected"), [((75, 8), 75), ((75, 5), 1), ((8, 8), 1), ((), 1)]
+)
+def test_only_a_job_whose_processes_were_all_asked_is_queued_again(
+    codes, expected, sbatch, tmp_path
+) -> None:
+    out, stub = tmp_path / "run", tmp_path / "bin/torchrun"
+    out.mkdir()
+    left = [
+        f"echo '{{\"code\": {c}}}' > {out}/rank-{n}.json" for n, c in enumerate(codes)
+    ]
+    stub.write_text("\n".join(["#!/bin/bash", *left, "exit 1", ""]))
+    job = sbatch(out, 2)
+    job.communicate(timeout=60)
+    assert job.returncode == expected
+    assert (tmp_path / "queue").exists() == (expected == 75)
+
+
 @check
 def test_a_job_that_fails_is_not_queued_again(sbatch, tmp_path) -> None:
     (tmp_path / "run").mkdir()
