@@ -19,7 +19,7 @@ from benchmarks import plain
 from benchmarks.attention import both, padded
 from benchmarks.racing import figure, race, those_that_run
 from benchmarks.step import DEVICE
-from mscf.models.context import attend
+from mscf.models.attention import attend
 
 SCALES = ((64, 112), (128, 56), (256, 28))  # channels and side of the three skips
 BATCH = 8  # the paper's

@@ -1,7 +1,7 @@
 """What looking at every step for numbers that are not finite costs.
 
 Steps of mscf at 192 x 192, two slices each, in turns with the watch (the norms of all
-gradients, the vector of facts and its reading) and without, on one thread. The watch
+gradients, the vector of signals and its reading) and without, on one thread. The watch
 alone is timed as well: it is far below what a step's time varies by. Predicted: below
 1 % of a step.
 """
@@ -72,9 +72,9 @@ def timed(
 
     def look(loss: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         norms = gradient_norms(model)
-        facts = watch.facts(loss, drawn, norms, stop=False)
-        watch.look(Step(0, SLICES, {0: [0, 1]}), loss, norms, facts)
-        return facts
+        signals = watch.signals(loss, drawn, norms, stop=False)
+        watch.look(Step(0, SLICES, {0: [0, 1]}), loss, norms, signals)
+        return signals
 
     def step(watched: bool) -> None:
         with precision(settings):
@@ -83,8 +83,8 @@ def timed(
         loss.backward()
         if watched:
             begin = time.perf_counter()
-            facts = look(loss.detach(), drawn_pixels(outputs))
-            optimizer.found_inf = facts[BAD:].sum().clamp(max=1)
+            signals = look(loss.detach(), drawn_pixels(outputs))
+            optimizer.found_inf = signals[BAD:].sum().clamp(max=1)
             alone.append(time.perf_counter() - begin)
         optimizer.step()
         optimizer.zero_grad()

@@ -9,9 +9,10 @@ from torch import nn
 import mscf
 from benchmarks.step import step
 from mscf.models import METHODS
-from mscf.models.context import ContextBlock, attend
+from mscf.models.attention import attend
+from mscf.models.context import ContextBlock
+from mscf.training.cuda_graph import captured
 from mscf.training.loop import train
-from mscf.training.recorded import recorded
 from mscf.training.settings import TrainSettings
 
 if not torch.cuda.is_available():
@@ -89,7 +90,7 @@ def test_a_recorded_pass_gives_the_bits_of_the_kernels_one_by_one(
         torch.manual_seed(0)
         model = mscf.build(method).to(GPU, memory_format=torch.channels_last).train()
         with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-            network = recorded(model, given[0]) if is_recorded else model
+            network = captured(model, given[0]) if is_recorded else model
             for n, images in enumerate([*given, given[0, :2]]):  # the last is smaller
                 torch.manual_seed(n)  # of what drops out
                 model.zero_grad()

@@ -52,16 +52,15 @@ def redrawn_means(
     return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
 
 
-def interval(redrawn: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of one metric's redrawn means ``(draws,)``.
+def interval(redrawn: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % percentile interval of one metric's redrawn means ``(draws,)``.
 
     NaN for both ends where no draw has a value.
     """
     defined = redrawn[~np.isnan(redrawn)]
     if not defined.size:
         return math.nan, math.nan
-    tail = 50 * (1 - level)
-    low, high = np.percentile(defined, [tail, 100 - tail])
+    low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -2,7 +2,7 @@
 
 Both are of the network in evaluation mode with its batch norms folded. Attention is
 torch's fused operation in the second; ONNX gets plain products in runs of rows
-(`mscf.models.context.attend_in_runs`).
+(`mscf.models.attention.attend_in_runs`).
 """
 
 from __future__ import annotations

@@ -8,16 +8,17 @@ B batch, C channels, H rows, W columns, N = H * W positions.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mscf.models.attention import (
+    as_map,
+    as_sequence,
+    attend,
+    exact,
+    full_precision,
+)
 from mscf.models.choices import check_choice
-from mscf.models.tiled_attention import tiled_attention
-
-RUNS = 8  # of rows, in which attention is exported to ONNX
 
 
 class SpatialContext(nn.Module):
@@ -104,55 +105,16 @@ class ContextBlock(nn.Module):
         check_choice("residual", residual, ("printed", "once", "twice"))
         self.spatial = SpatialContext(channels, f=f) if spatial else None
         self.channel = ChannelContext(softmax, eq5) if channel else None
-        branches = spatial + channel  # each brings x
-        # How often the sum holds x: twice as printed, by Eq. 3 and by Eq. 6.
-        self.times_input = {"once": 1, "twice": 2}.get(residual, max(branches, 1))
-        self.further = self.times_input - branches
+        branches = spatial + channel  # each brings x, by Eq. 3 and by Eq. 6
+        printed = max(branches, 1)
+        self.times_input = {"printed": printed, "once": 1, "twice": 2}[residual]
+        self.further = self.times_input - branches  # times x beside the branches' own
 
     def forward(self, x: Tensor) -> Tensor:
         """The map ``(B, C, H, W)`` with its contexts added, of the same shape."""
         branches = [branch for branch in (self.spatial, self.channel) if branch]
         out = sum(branch(x) for branch in branches)  # Eq. 7
         return out + self.further * x if self.further else out
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax(query key^T) value, rows over positions, without the N x N map.
-
-    ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``. On
-    a CPU by our own tiles, which compute in float32 or better; else by torch's fused
-    kernels. These want equal widths, so query and key are filled up with zeros, which
-    changes no product; and each position's features side by side in memory, or they
-    fall back to the map (free in channels-last).
-    """
-    if torch.onnx.is_in_onnx_export():
-        return attend_in_runs(query, key, value)
-    if tiles_pay(value):
-        return tiled_attention(*map(exact, (query, key, value)))[0].to(value.dtype)
-    width = value.shape[-1]
-    query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
-    heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
-    return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
-
-
-def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same by plain products, a run of rows after the other, for ONNX.
-
-    ONNX has no fused attention that every runtime keeps without the map. Eight runs
-    hold an eighth of it at a time, 75 MiB of a 112 x 112 skip. The borders are computed
-    from N, so that one file takes every size.
-    """
-    n = query.shape[1]
-    rows = (n + RUNS - 1) // RUNS  # ONNX divides towards 0, so no -(-n // RUNS)
-    query = F.pad(query, (0, 0, 0, RUNS * rows - n))
-    runs = query.unflatten(1, (RUNS, rows)).unbind(1)
-    made = [torch.softmax(run @ key.mT, dim=-1) @ value for run in runs]
-    return torch.stack(made, dim=1).flatten(1, 2)[:, :n]
-
-
-def tiles_pay(value: Tensor) -> bool:
-    """Whether our own tiles are the faster form; what is exported must do without."""
-    return value.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def attention_rows(block: SpatialContext, x: Tensor, positions: Tensor) -> Tensor:
@@ -178,24 +140,3 @@ def channel_affinity(features: Tensor, softmax: str = "plain") -> Tensor:
     elif softmax == "scaled":
         products = products / features.shape[-2]
     return torch.softmax(products, dim=-1)
-
-
-def exact(x: Tensor) -> Tensor:
-    """In float32, or float64 where it is that already."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def full_precision(x: Tensor) -> AbstractContextManager:
-    """No autocast where ``x`` is; there is none on the meta device, which counts."""
-    kind = x.device.type
-    return nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
-
-
-def as_sequence(x: Tensor) -> Tensor:
-    """``(B, C, H, W)`` as ``(B, N, C)``; a free view of channels-last memory."""
-    return x.flatten(2).mT
-
-
-def as_map(sequence: Tensor, like: Tensor) -> Tensor:
-    """``(B, N, C)`` as ``(B, C, H, W)`` with the height and width of ``like``."""
-    return sequence.mT.unflatten(2, like.shape[-2:])

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mscf.models.context import as_map, as_sequence, exact, full_precision
+from mscf.models.attention import as_map, as_sequence, exact, full_precision
+from mscf.models.context import channel_affinity
 from mscf.models.encoder import DilatedResNet50Encoder
 from mscf.models.self_attention import PositionAttention
 
@@ -33,9 +34,8 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
             features = as_sequence(exact(x))
-            products = features.mT @ features  # (B, C, C)
-            unlike = products.amax(dim=-1, keepdim=True) - products
-            gathered = features @ torch.softmax(unlike, dim=-1).mT  # (B, N, C)
+            affinity = channel_affinity(features, "rowmax-minus")  # (B, C, C)
+            gathered = features @ affinity.mT  # (B, N, C)
         return self.gamma * as_map(gathered, like=x) + x
 
 

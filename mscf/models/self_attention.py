@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mscf.models.attention import as_map, as_sequence, attend
 from mscf.models.cenet import CENet
-from mscf.models.context import as_map, as_sequence, attend
 from mscf.models.size import check_size
 
 

@@ -1,9 +1,9 @@
 """Numbers that are not finite: seen before they reach a weight, and named.
 
 A NaN in one gradient would make Adam's moments and that weight NaN for good, and a
-network of NaN looks like one that finds no tumour. So each step's facts are looked at;
-on a GPU one step later, so that nothing waits for it: there the step itself was masked
-on the device, and weights and moments are still good.
+network of NaN looks like one that finds no tumour. So each step's signals are looked
+at; on a GPU one step later, so that nothing waits for it: there the step itself was
+masked on the device, and weights and moments are still good.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from mscf.replacing import replacing
 from mscf.training.silence import Silence
 from mscf.training.state import RunState
 
-# Places in a vector of facts; BAD and on: a rank each.
+# Places in a vector of signals; BAD and on: a rank each.
 LOSS, DRAWN, STOP, SAVE, BAD = range(5)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A step with its facts on their way to the host."""
+    """A step with its signals on their way to the host."""
 
     step: Step
-    facts: Tensor  # (BAD + world,)
+    signals: Tensor  # (BAD + world,)
     loss: Tensor  # this process's own part of it
     norms: Tensor  # of this process's gradients, one a parameter
     arrived: torch.cuda.Event | None
@@ -48,7 +48,7 @@ def gradient_norms(model: nn.Module) -> Tensor:
 
 
 class Watch:
-    """Reads every step's facts as soon as that costs nothing, and moves the state on.
+    """Reads every step's signals as soon as that costs nothing, and moves the state on.
 
     At once on a CPU, on a GPU when the next step has been sent to it.
     """
@@ -61,30 +61,30 @@ class Watch:
         self._late = state.settings.device.type == "cuda"
         self._waiting: list[Observed] = []
 
-    def facts(self, loss: Tensor, drawn: Tensor, norms: Tensor, stop: bool) -> Tensor:
+    def signals(self, loss: Tensor, drawn: Tensor, norms: Tensor, stop: bool) -> Tensor:
         """This process's part ``(BAD + world,)``; the sum over ranks is the whole."""
         ranks = self.state.ranks
-        facts = torch.zeros(BAD + ranks.world, device=loss.device)
-        facts[LOSS] = loss
-        facts[DRAWN] = drawn
-        facts[STOP] = float(stop)
-        facts[SAVE] = float(ranks.first and self.state.save_is_due)
+        signals = torch.zeros(BAD + ranks.world, device=loss.device)
+        signals[LOSS] = loss
+        signals[DRAWN] = drawn
+        signals[STOP] = float(stop)
+        signals[SAVE] = float(ranks.first and self.state.save_is_due)
         bad = ~(torch.isfinite(loss) & torch.isfinite(norms).all())
-        facts[BAD + ranks.rank] = bad.float()
-        return facts
+        signals[BAD + ranks.rank] = bad.float()
+        return signals
 
-    def look(self, step: Step, loss: Tensor, norms: Tensor, facts: Tensor) -> None:
-        """A step was made; ``facts`` are those of all processes.
+    def look(self, step: Step, loss: Tensor, norms: Tensor, signals: Tensor) -> None:
+        """A step was made; ``signals`` are those of all processes.
 
         Raises:
-            NumericalError: of a step whose facts are there by now.
+            NumericalError: of a step whose signals are there by now.
         """
         arrived = None
         if self._late:
-            facts = facts.to("cpu", non_blocking=True)
+            signals = signals.to("cpu", non_blocking=True)
             arrived = torch.cuda.Event()
             arrived.record()
-        self._waiting.append(Observed(step, facts, loss, norms, arrived))
+        self._waiting.append(Observed(step, signals, loss, norms, arrived))
         self._read(all_but=1 if self._late else 0)
 
     def rest(self) -> None:
@@ -102,7 +102,7 @@ class Watch:
             seen = self._waiting.pop(0)
             if seen.arrived is not None:
                 seen.arrived.synchronize()
-            loss, drawn, stop, save, *bad = seen.facts.tolist()
+            loss, drawn, stop, save, *bad = seen.signals.tolist()
             if any(bad):
                 ranks = [rank for rank, flag in enumerate(bad) if flag]
                 raise self._not_finite(seen, ranks)

@@ -1,4 +1,4 @@
-"""The two tables that grow by a row an epoch, and survive being cut off.
+"""The tables that grow by a row an epoch, and survive being cut off.
 
 ``history.csv`` holds what a repeated run must reproduce to the byte, ``timing.csv``
 what the clock says.

@@ -29,6 +29,7 @@ from mscf.data.dataset import (
     three_channels,
 )
 from mscf.data.store import open_store
+from mscf.training.cuda_graph import captured
 from mscf.training.distributed import Ranks, joined
 from mscf.training.finite import BAD, Watch, gradient_norms
 from mscf.training.launch import launch
@@ -40,7 +41,6 @@ from mscf.training.memory import (
 )
 from mscf.training.progress import shown
 from mscf.training.randomness import choose_kernels, seed_everything
-from mscf.training.recorded import recorded
 from mscf.training.result import write_result
 from mscf.training.run_folder import claimed, read_record, same_everywhere
 from mscf.training.settings import TrainSettings, joined_processes
@@ -68,6 +68,9 @@ def train(settings: TrainSettings) -> Run:
 
     Raises:
         SettingsError: the settings do not fit the store.
+        InputError: the store cannot be split so.
+        DownloadError: ImageNet weights were required and cannot be had.
+        StorageError: the run's folder cannot be written.
         CheckpointError: the folder holds another run, or a damaged one; the store is no
             longer as it was prepared.
         NumericalError: a number is not finite; the last good checkpoint stays.
@@ -150,7 +153,7 @@ def train_one_epoch(
     settings, ranks, optimizer = state.settings, state.ranks, state.optimizer
     state.model.train()
     watch = Watch(state, loader.dataset)
-    loaded = begin(loader)
+    loaded = begin(loader)  # gives the parts of the steps below, in their order
     for step in shown(loader.batch_sampler.steps(), state):
         loss, drawn = torch.zeros(2, device=settings.device)
         n_own = 0
@@ -166,18 +169,18 @@ def train_one_epoch(
             drawn += drawn_pixels(outputs)
             n_own += len(keys)
         norms = gradient_norms(state.model)
-        facts = watch.facts(loss, drawn, norms, stop.asked)
+        signals = watch.signals(loss, drawn, norms, stop.asked)
         ranks.arrived(f"{state.position.epoch}:{step.number}")
-        ranks.add_up(state.model, n_own / step.n_slices, facts)
-        optimizer.found_inf = facts[BAD:].sum().clamp(max=1)  # 1: nothing changes
+        ranks.add_up(state.model, n_own / step.n_slices, signals)
+        optimizer.found_inf = signals[BAD:].sum().clamp(max=1)  # 1: nothing changes
         optimizer.step()
         optimizer.zero_grad()  # here: no gradients lie about during the next forward
         stop.at_once = False  # from now on there is something to lose
-        watch.look(step, loss, norms, facts)
+        watch.look(step, loss, norms, signals)
         if watch.wished:  # by a signal in one of the processes, or by the clock
             watch.rest()
             state.save_step()
-            watch.wished = False  # late facts would wish it again at the next step
+            watch.wished = False  # late signals would wish it again at the next step
             if watch.stop:
                 raise state.stopped(stop.name)
     watch.rest()
@@ -189,7 +192,7 @@ def passes(
     """The network's passes in the form asked for; ``images`` are a step's at least."""
     if settings.cuda_graph:
         with precision(settings):
-            return recorded(model, images[: settings.slices_a_pass])
+            return captured(model, images[: settings.slices_a_pass])
     return torch.compile(model) if settings.compile else model
 
 

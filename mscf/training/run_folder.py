@@ -23,6 +23,7 @@ from mscf.data.one_at_a_time import NO_LOCKS
 from mscf.data.processes import cores
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, Finding, cannot_write, warn
+from mscf.models.cost import parameters
 from mscf.replacing import replacing
 from mscf.training.settings import LAST_BITS, TrainSettings
 from mscf.training.start import has_imagenet
@@ -44,6 +45,10 @@ def claimed(folder: Path) -> Iterator[None]:
 
     A lock of the kernel, not a file with a number in it: it ends with the process,
     whatever ends that.
+
+    Raises:
+        CheckpointError: another run is at work there.
+        StorageError: the folder cannot be written or locked.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +189,7 @@ def first_record(settings: TrainSettings, store: Store, model: nn.Module) -> dic
             "phantoms": store.phantoms,
         },
         "pretrained": IMAGENET[has_imagenet(model)],
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameters(model),
         "loading": {
             "channels_last": True,
             "fused_adam": True,

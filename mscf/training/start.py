@@ -26,6 +26,7 @@ def split_slices(
 
     Raises:
         SettingsError: the settings do not fit the store.
+        InputError: the store cannot be split so.
     """
     check_store(settings, store)
     split = make_split(store.index, settings.split, settings.seed)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mscf.evaluation.evaluate import evaluation_mode
-from mscf.models.context import ContextBlock, as_sequence, channel_affinity
+from mscf.models.attention import as_sequence
+from mscf.models.context import ContextBlock, channel_affinity
 
 CHANNELS = (64, 128, 256)
 FACTS = ("alpha", "beta", "entropy")

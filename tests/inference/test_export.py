@@ -24,7 +24,8 @@ from mscf.inference.export import export
 from mscf.inference.exported_forms import least_side
 from mscf.inference.parity import TOLERANCE, compare, noise
 from mscf.models import METHODS
-from mscf.models.context import RUNS, SpatialContext, attend, attend_in_runs
+from mscf.models.attention import RUNS, attend, attend_in_runs
+from mscf.models.context import SpatialContext
 from mscf.replacing import new_folder
 
 

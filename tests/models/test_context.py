@@ -13,11 +13,11 @@ from plain_context import (
 )
 from torch import nn
 
+from mscf.models.attention import as_sequence
 from mscf.models.context import (
     ChannelContext,
     ContextBlock,
     SpatialContext,
-    as_sequence,
     attention_rows,
     channel_affinity,
 )

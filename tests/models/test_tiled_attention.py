@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mscf.models import tiled_attention as module
-from mscf.models.context import SpatialContext, attend
+from mscf.models.attention import attend
+from mscf.models.context import SpatialContext
 from mscf.models.tiled_attention import tiled_attention
 
 OP = torch.ops.mscf.tiled_attention.default

@@ -48,10 +48,6 @@ class Scene:
         """The patient's random numbers for one organ."""
         return self.patient.stream(name)
 
-    def texture(self, box: Box, name: str, hu: float, scale: float) -> Array:
-        """A mottling of ``hu`` HU."""
-        return np.float32(hu) * Field(self.stream(name), scale)(box)
-
 
 def back_muscles(patient: Patient, box: Box) -> Array:
     """Spine, paraspinal muscles and psoas as one shape; far away: well outside."""

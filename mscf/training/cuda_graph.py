@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mscf.training.batch_norm import unmoved_statistics
 
 
-def recorded(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
+def captured(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
     """Forward and backward pass of batches of the shape of ``images`` ``(B, 3, H, W)``.
 
     Batches of another shape, an epoch's last one, are passed kernel by kernel. One pass

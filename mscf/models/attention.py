@@ -1,0 +1,76 @@
+"""Attention over positions without the N x N map, for every network that has it.
+
+B batch, C channels, H rows, W columns, N = H * W positions.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mscf.models.tiled_attention import tiled_attention
+
+RUNS = 8  # of rows, in which attention is exported to ONNX
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Softmax(query key^T) value, rows over positions, without the N x N map.
+
+    ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``. On
+    a CPU by our own tiles, which compute in float32 or better; else by torch's fused
+    kernels. These want equal widths, so query and key are filled up with zeros, which
+    changes no product; and each position's features side by side in memory, or they
+    fall back to the map (free in channels-last).
+    """
+    if torch.onnx.is_in_onnx_export():
+        return attend_in_runs(query, key, value)
+    if tiles_pay(value):
+        return tiled_attention(*map(exact, (query, key, value)))[0].to(value.dtype)
+    width = value.shape[-1]
+    query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
+    heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
+    return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+
+
+def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same by plain products, a run of rows after the other, for ONNX.
+
+    ONNX has no fused attention that every runtime keeps without the map. Eight runs
+    hold an eighth of it at a time, 75 MiB of a 112 x 112 skip. The borders are computed
+    from N, so that one file takes every size.
+    """
+    n = query.shape[1]
+    rows = (n + RUNS - 1) // RUNS  # ONNX divides towards 0, so no -(-n // RUNS)
+    query = F.pad(query, (0, 0, 0, RUNS * rows - n))
+    runs = query.unflatten(1, (RUNS, rows)).unbind(1)
+    made = [torch.softmax(run @ key.mT, dim=-1) @ value for run in runs]
+    return torch.stack(made, dim=1).flatten(1, 2)[:, :n]
+
+
+def tiles_pay(value: Tensor) -> bool:
+    """Whether our own tiles are the faster form; what is exported must do without."""
+    return value.device.type == "cpu" and not torch.compiler.is_exporting()
+
+
+def as_sequence(x: Tensor) -> Tensor:
+    """``(B, C, H, W)`` as ``(B, N, C)``; a free view of channels-last memory."""
+    return x.flatten(2).mT
+
+
+def as_map(sequence: Tensor, like: Tensor) -> Tensor:
+    """``(B, N, C)`` as ``(B, C, H, W)`` with the height and width of ``like``."""
+    return sequence.mT.unflatten(2, like.shape[-2:])
+
+
+def exact(x: Tensor) -> Tensor:
+    """In float32, or float64 where it is that already."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """No autocast where ``x`` is; there is none on the meta device, which counts."""
+    kind = x.device.type
+    return nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
