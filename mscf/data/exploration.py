@@ -20,6 +20,7 @@ from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.cases import Case
 from mscf.data.processes import how_many, in_order
 from mscf.data.volume import as_slices, read_labels, read_volume
+from mscf.errors import SettingsError
 
 BODY = -200  # HU; below it is air, lung or the table's foam
 BINS = np.arange(-200, 305, 5)  # HU, of the histograms
@@ -45,6 +46,19 @@ class Exploration:
     lesions: pd.DataFrame
     histogram: pd.DataFrame  # a row a bin by its lower end, a column a tissue
     slices: list[tuple[str, NDArray[np.int16], NDArray[np.uint8], tuple[float, float]]]
+
+
+def numbered(cases: Sequence[Case], number: int) -> Case:
+    """The case of this number, counted from 0.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if not 0 <= number < len(cases):  # a negative one would count from the end
+        raise SettingsError(
+            "case", f"must be from 0 to {len(cases) - 1}", number, "case"
+        )
+    return cases[number]
 
 
 def explore(cases: Sequence[Case], processes: int | None = None) -> Exploration:

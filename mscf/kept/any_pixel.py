@@ -87,14 +87,22 @@ def choose(
     return chosen
 
 
-def asked_of_run(run: Path, case: str, number: int, side: int = SIDE) -> AskedSlice:
+def asked_of_run(
+    run: Path,
+    case: str,
+    number: int,
+    side: int = SIDE,
+    data: Path | str | None = None,
+) -> AskedSlice:
     """`ask_all` of a slice of a finished run's store, by its case and its number.
+
+    ``data``: where the store lies now, see `open_run`.
 
     Raises:
         CheckpointError: the run is not finished, or its store is gone or another.
         InputError: no such slice in the store. SettingsError: as `ask_all`.
     """
-    opened = open_run(run)
+    opened = open_run(run, data)
     index = opened.store.index
     of_case = index[index["case"] == case]
     if of_case.empty:

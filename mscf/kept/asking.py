@@ -23,12 +23,9 @@ from mscf.data.case_slices import LIVER
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.lesion_attention import PAIR, lesions_of, pair_rows
-from mscf.models.context import (
-    SpatialContext,
-    as_sequence,
-    attention_rows,
-    channel_affinity,
-)
+from mscf.kept.parameters import check_at_least
+from mscf.models.attention import as_sequence
+from mscf.models.context import SpatialContext, attention_rows, channel_affinity
 from mscf.visualisation.attention import position_of
 from mscf.visualisation.feature_maps import skip_features
 
@@ -290,7 +287,12 @@ def with_most_lesions(slices: SliceDataset, n: int = 3) -> SliceDataset:
 
 
 def with_several_lesions(slices: SliceDataset, n: int) -> SliceDataset:
-    """The slices with several lesions, or ``n`` of them spread evenly over all."""
+    """The slices with several lesions, or ``n`` of them spread evenly over all.
+
+    Raises:
+        SettingsError: ``n``, the page's ``most``, is below 1.
+    """
+    check_at_least(1, most=n)
     rows = slices.index["row"].to_numpy()[count_lesions(slices) > 1]
     step = max(1, -(-len(rows) // n))
     return SliceDataset(slices.store, rows[::step], slices.window)

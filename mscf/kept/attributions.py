@@ -25,6 +25,7 @@ from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.evaluate import evaluation_mode
 from mscf.kept.finished_run import open_run
+from mscf.kept.parameters import check_at_least
 from mscf.models import build
 from mscf.replacing import replacing
 from mscf.visualisation.attribution import (
@@ -46,15 +47,17 @@ ALWAYS = (  # what `attributions` gives beside the maps
 Kept = dict[str, NDArray]
 
 
-def attributions_of_run(run: Path, n: int) -> Kept:
+def attributions_of_run(run: Path, n: int, data: Path | str | None = None) -> Kept:
     """`attributions` of ``n`` test slices of a finished run, on the CPU.
+
+    ``data``: where its store lies now, see `open_run`.
 
     Raises:
         CheckpointError: the run is not finished, its store or weights are others.
         SettingsError: its method has no context blocks.
         InputError: a slice has no tumour, or no liver beside it.
     """
-    network, untrained, slices = opened(run, n)
+    network, untrained, slices = opened(run, n, data)
     return attributions(network, untrained, slices)
 
 
@@ -106,9 +109,11 @@ def named_maps(kept: Kept) -> list[str]:
     return [f"{start}{name}" for start in ("", "untrained_") for name in kept["maps"]]
 
 
-def opened(folder: Path, n: int) -> tuple[nn.Module, nn.Module, SliceDataset]:
+def opened(
+    folder: Path, n: int, data: Path | str | None = None
+) -> tuple[nn.Module, nn.Module, SliceDataset]:
     """The network of a finished run, one before any training, and ``n`` test slices."""
-    run = open_run(folder)
+    run = open_run(folder, data)
     with torch.random.fork_rng():
         torch.manual_seed(run.settings.seed + 1)  # not its own: it began with that
         untrained = build(run.settings.method)
@@ -129,8 +134,7 @@ def most_tumour(slices: SliceDataset, n: int) -> SliceDataset:
         SettingsError: ``n`` is below 1.
         InputError: there is no such slice.
     """
-    if n < 1:
-        raise SettingsError("examples", "must be at least 1", n, "examples")
+    check_at_least(1, examples=n)
     index = slices.index.query("stored_tumour_px > 0 and liver_px > tumour_px")
     if index.empty:
         raise InputError(

@@ -6,7 +6,7 @@ of finished runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from mscf.evaluation.evaluate import predict
 from mscf.evaluation.metrics import slice_metrics
 from mscf.evaluation.tables import read_rows
 from mscf.kept.examples import read_examples
-from mscf.kept.finished_run import FinishedRun, open_run
+from mscf.kept.finished_run import FinishedRun, is_finished, open_run
+from mscf.kept.parameters import check_at_least
 from mscf.training.loop import precision
 
 ONE = "fold-0/seed-0"  # the folder of a run below its method
@@ -62,7 +63,9 @@ class Drawings:
             f"{self.pool} slices."
         )
         lacking = ", ".join(titles[method] for method in self.missing)
-        return f"{said} Not run, or not kept: {lacking}." if lacking else said
+        if lacking:
+            said += f" Not run, not finished or not kept: {lacking}."
+        return said
 
 
 def kept_drawings(
@@ -71,9 +74,11 @@ def kept_drawings(
     """From ``examples.npz`` of each method under ``place``, ``results/<data>/<split>``.
 
     Raises:
+        SettingsError: ``n`` is below 1, or ``seed`` below 0.
         InputError: no method has any, or two have other slices.
     """
-    there, missing = with_file(place, methods, one, "examples.npz")
+    check_choice(n, seed)
+    there, missing = those_with(place, methods, one, "kept examples", has_examples)
     kept = {method: read_examples(place / method / one) for method in there}
     first = kept[there[0]]
     for method, other in kept.items():
@@ -94,18 +99,26 @@ def kept_drawings(
 
 
 def fresh_drawings(
-    place: Path, methods: Sequence[str], n: int = 7, seed: int = 0, one: str = ONE
+    place: Path,
+    methods: Sequence[str],
+    n: int = 7,
+    seed: int = 0,
+    one: str = ONE,
+    data: Path | str | None = None,
 ) -> Drawings:
-    """Drawn now by the networks of the runs ``<place>/<method>/<one>``.
+    """Drawn now by the networks of the finished runs ``<place>/<method>/<one>``.
 
-    The slices are chosen from all that the runs were tested on.
+    The slices are chosen from all that the runs were tested on. ``data``: where their
+    store lies now, see `open_run`.
 
     Raises:
+        SettingsError: ``n`` is below 1, or ``seed`` below 0.
         InputError: no method has a run, or two were tested on other slices.
-        CheckpointError: a run is not finished, or its store is gone or another.
+        CheckpointError: a run's record is damaged, its store is gone or another.
     """
-    there, missing = with_file(place, methods, one, "run.json")
-    runs = {method: open_run(place / method / one) for method in there}
+    check_choice(n, seed)
+    there, missing = those_with(place, methods, one, "a finished run", is_finished)
+    runs = {method: open_run(place / method / one, data) for method in there}
     tables = {method: tested(run) for method, run in runs.items()}
     first = tables[there[0]]
     for method, table in tables.items():
@@ -130,18 +143,33 @@ def fresh_drawings(
     )
 
 
-def with_file(
-    place: Path, methods: Sequence[str], one: str, name: str
+def check_choice(n: int, seed: int) -> None:
+    """Refuses what no slices can be chosen by; more than there are gives all."""
+    check_at_least(1, n=n)
+    check_at_least(0, seed=seed)
+
+
+def has_examples(folder: Path) -> bool:
+    """Whether slices of a kept run are there to be shown."""
+    return (folder / "examples.npz").is_file()
+
+
+def those_with(
+    place: Path,
+    methods: Sequence[str],
+    one: str,
+    what: str,
+    has: Callable[[Path], bool],
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The methods that have this file, and those that have not.
+    """The methods whose folder has what is needed, and those whose has not.
 
     Raises:
         InputError: none has.
     """
-    there = [method for method in methods if (place / method / one / name).is_file()]
+    there = [method for method in methods if has(place / method / one)]
     if not there:
         raise InputError(
-            place, f"must hold {name} of a method in {one}", "none", "drawings-none",
+            place, f"must hold {what} of a method in {one}", "none", "drawings-none",
             "train and keep a run: make grid",
         )  # fmt: skip
     return there, tuple(method for method in methods if method not in there)

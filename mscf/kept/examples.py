@@ -10,7 +10,7 @@ counts its input.
 
 from __future__ import annotations
 
-import zipfile
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.evaluate import evaluation_mode
 from mscf.evaluation.separation import separation, separation_rows
+from mscf.kept.attentions import DAMAGED
 from mscf.kept.finished_run import open_run
+from mscf.kept.parameters import check_at_least
 from mscf.replacing import replacing
 from mscf.visualisation.feature_maps import least_alike, skip_features
 
@@ -97,14 +99,37 @@ def pair_of_maps(
     }
 
 
-def examples_of_run(folder: Path, n: int) -> tuple[Examples, pd.DataFrame]:
+def shown_example(kept: Examples, example: int | None) -> int:
+    """Which of the examples is shown: the one asked for, or the one with most tumour.
+
+    Raises:
+        SettingsError: there is none of this number; a negative one would count from the
+            end.
+    """
+    if example is None:
+        return int(kept["truth"].sum(axis=(1, 2)).argmax())
+    n = len(kept["truth"])
+    if not (isinstance(example, Integral) and 0 <= example < n):
+        raise SettingsError(
+            "example", f"must be a whole number from 0 to {n - 1}", example, "example",
+            "None shows the one with most tumour",
+        )  # fmt: skip
+    return int(example)
+
+
+def examples_of_run(
+    folder: Path, n: int, data: Path | str | None = None
+) -> tuple[Examples, pd.DataFrame]:
     """Made now by a finished run's network; and `separation.csv`, of all test slices.
+
+    ``data``: where its store lies now, see `open_run`.
 
     Raises:
         CheckpointError: the run is not finished, or its store is gone or another.
-        SettingsError: a method without context blocks.
+        SettingsError: a method without context blocks; ``n`` is below 1.
     """
-    run = open_run(folder)
+    check_at_least(1, n=n)
+    run = open_run(folder, data)
     network = run.network()
     if not hasattr(network, "contexts"):
         raise SettingsError(
@@ -140,7 +165,7 @@ def read_examples(folder: Path, needed: str = "probability") -> Examples:
         raise InputError(
             path, "must be there", "no file", "examples-none", keep
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(
             path, "must be readable", error, "examples-read", keep
         ) from error

@@ -20,6 +20,10 @@ from mscf.training.run_folder import read_record
 from mscf.training.settings import TrainSettings
 from mscf.training.start import split_slices
 
+SEEN = {  # by the split, what training had of the patients who test
+    "patient": "not seen in training",
+    "slice": "split by slice: training had other slices of theirs",
+}
 ALONE = dict.fromkeys(("cuda_graph", "sync_batch_norm", "require_pretrained"), False)
 
 
@@ -43,15 +47,17 @@ class FinishedRun:
         return network.eval()
 
 
-def open_run(folder: Path) -> FinishedRun:
-    """Opens a run whose store is where it was; relative places are the project's.
+def open_run(folder: Path, data: Path | str | None = None) -> FinishedRun:
+    """Opens a run and its store; relative places are the project's.
+
+    ``data``: where the store lies now, for a run that was trained elsewhere.
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed or is gone.
     """
     record = read_record(folder / "run.json")
     settings = finished_settings(folder, record)
-    store = open_store(root() / settings.data)
+    store = store_of_run(root() / (settings.data if data is None else data))
     check_same(store, record)
     training, test = split_slices(settings, store)
     return FinishedRun(folder, record, settings, store, training, test)
@@ -81,6 +87,26 @@ def finished_settings(folder: Path, record: dict) -> TrainSettings:
         ) from error
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether it holds a run that has ended well; its record is there from the start.
+
+    Raises:
+        CheckpointError: there is a record, and it is none of a run.
+    """
+    path = folder / "run.json"
+    return path.is_file() and read_record(path).get("status") == "finished"
+
+
+def store_of_run(place: Path) -> Store:
+    """Opens the store; where there is none, the run may have been trained elsewhere."""
+    if not (place / "store.json").is_file():
+        raise CheckpointError(
+            place, "must be the store of the run", "no store.json", "store-missing",
+            "where it lies elsewhere by now, give a notebook that folder as data",
+        )  # fmt: skip
+    return open_store(place)
+
+
 def check_same(store: Store, record: dict) -> None:
     """Refuses data that are no longer those that the run saw."""
     if record["store"]["checksum"] != store.checksum:
@@ -99,7 +125,8 @@ def run_in_words(folder: Path) -> str:
             f" on {data} ({record['store']['size']} x {record['store']['size']}"
             f" pixels), weights of epoch {record['best_epoch'] + 1}. Mean Dice"
             f" {rows['dice'].mean():.2f} on {len(rows)} tumour slices of"
-            f" {rows['patient'].nunique()} test patients; one training, one seed."
+            f" {rows['patient'].nunique()} test patients,"
+            f" {SEEN[record['settings']['split']]}; one training, one seed."
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError(
@@ -110,10 +137,14 @@ def run_in_words(folder: Path) -> str:
     return words
 
 
-def nothing_kept(place: str) -> str:
-    """What a page says where it would show a trained network and there is none."""
+def nothing_kept(place: str, parameter: str = "run") -> str:
+    """What a page says where it would show slices and none are kept.
+
+    ``parameter``: the page's own that takes a folder, "run" or "runs".
+    """
     return (
-        f"**No trained network is kept at `{place}`, so nothing is drawn here**: one"
-        " that has learned nothing has nothing to show. Train one, and give the folder"
-        " of the run as `run`."
+        f"**No slices of a trained network are kept at `{place}`, so nothing is drawn"
+        " here.** Of people none ever are, of phantoms those that were asked for. What"
+        f" helps: give the folder of the finished {parameter} as `{parameter}`; all is"
+        " then drawn from weights and data."
     )

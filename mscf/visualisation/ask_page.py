@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mscf.visualisation.attention import MAP_COLOURS, draw_attention, position_of
-from mscf.visualisation.segmentations import draw_contour
+from mscf.visualisation.segmentations import draw_contour, mark_sides
 from mscf.visualisation.style import LIVER, MISS, TRUTH
 from mscf.visualisation.viewer import png_of
 
@@ -154,14 +154,16 @@ def table_row(name: str, cells: Iterable[str]) -> str:
 
 
 def in_words(asked: AskedSlice) -> str:
-    """What can be asked, how coarsely it is shown, and how far the answers agree."""
+    """The slice, what can be asked, how coarsely it is shown, and how far all agree."""
     rows, columns = asked.pixels.shape[:2]
     height, width = asked.hu.shape
     cells = listed(f"{r} × {c}" for r, c in (s.looks.shape[2:] for s in asked.scales))
     agreeing = listed(percent(100 * scale.agreeing(), 0) for scale in asked.scales)
+    low, high = asked.window
     return (
         f"{asked.case}, slice {asked.slice}, {height} × {width} pixels; {rows} × "
-        f"{columns} of them, evenly spread, can be asked. Their answers are shown as "
+        f"{columns} of them, evenly spread, can be asked. HU window from {low:g} to "
+        f"{high:g}; R is the patient's right. Answers are shown as "
         f"means over {cells} cells, without colour below the even share; the table is "
         f"of the full rows. {agreeing} of all that can be asked have their strongest "
         "cell in common."
@@ -195,6 +197,7 @@ def picture(asked: AskedSlice, a: int) -> str:
             tuple(asked.window), highest=times.size,
         )  # fmt: skip
         draw_contour(ax, asked.labels == 2, "white", width=1)
+    mark_sides(axes[0, 0])
     asks = f"{asked.names[a]} (row {pixel[0]}, column {pixel[1]})".capitalize()
     shares = listed(percent(scale.shares[row, column, 0]) for scale in asked.scales)
     alt = f"The slice once a scale; coloured cells mark where it gathers from: {asks}"

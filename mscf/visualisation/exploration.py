@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from mscf.visualisation.methods import nothing_yet
 from mscf.visualisation.style import INK, MAIN, PALE, SECOND, THIRD
 
 DIAMETERS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)  # mm
@@ -18,9 +19,11 @@ TISSUE_COLOURS = {"body": PALE, "liver": THIRD, "tumour": SECOND}
 def draw_tissues(ax: Axes, voxels: pd.DataFrame) -> Axes:
     """Share of each tissue's voxels by HU, from counts: a row a bin, a column a tissue.
 
-    The index holds the lower ends of bins of equal width.
+    The index holds the lower ends of bins of equal width; voxels beyond them are not
+    counted.
     """
     width = voxels.index[1] - voxels.index[0]
+    low, high = voxels.index[0], voxels.index[-1] + width
     share = (100 * voxels / voxels.sum()).rename_axis("hu").reset_index()
     bins = [*share["hu"], share["hu"].max() + width]
     for tissue, colour in TISSUE_COLOURS.items():
@@ -29,13 +32,15 @@ def draw_tissues(ax: Axes, voxels: pd.DataFrame) -> Axes:
             color=colour, ax=ax, label=tissue,
         )  # fmt: skip
     ax.set_xlabel("HU")
-    ax.set_ylabel(f"% of its voxels, in {width:g} HU")
+    ax.set_ylabel(f"% of its voxels from {low:g} to {high:g},\nin {width:g} HU")
     ax.legend()
     return ax
 
 
 def draw_sizes(ax: Axes, lesions: pd.DataFrame) -> Axes:
     """How many lesions of known size have which diameter, on a logarithmic axis."""
+    if lesions["diameter_mm"].isna().all():
+        return without_spacing(ax)
     sns.histplot(
         lesions, x="diameter_mm", log_scale=True, bins=14, color=MAIN, alpha=0.6, ax=ax
     )
@@ -51,6 +56,8 @@ def draw_sizes(ax: Axes, lesions: pd.DataFrame) -> Axes:
 
 def draw_contrast(ax: Axes, lesions: pd.DataFrame) -> Axes:
     """Each lesion's mean HU less that of its liver, against its diameter."""
+    if lesions["diameter_mm"].isna().all():
+        return without_spacing(ax)
     sns.scatterplot(
         lesions, x="diameter_mm", y="contrast_hu", color=MAIN, alpha=0.7, s=28, ax=ax
     )
@@ -59,6 +66,11 @@ def draw_contrast(ax: Axes, lesions: pd.DataFrame) -> Axes:
     mark_diameters(ax)
     ax.set_ylabel("contrast to the liver, HU")
     return ax
+
+
+def without_spacing(ax: Axes) -> Axes:
+    """A sentence instead of an empty frame."""
+    return nothing_yet(ax, "no case says\nits spacing")
 
 
 def mark_diameters(ax: Axes) -> None:
@@ -85,6 +97,8 @@ def draw_numbers(ax: Axes, cases: pd.DataFrame, column: str, words: str) -> Axes
 
 def draw_spacing(ax: Axes, cases: pd.DataFrame) -> Axes:
     """Pixel against slice thickness in mm, a point a case, larger with more slices."""
+    if cases["pixel_mm"].isna().all():
+        return without_spacing(ax)
     sns.scatterplot(
         cases, x="pixel_mm", y="thickness_mm", size="slices", sizes=(20, 110),
         color=MAIN, alpha=0.6, legend=False, ax=ax,  # it would lie on the points

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mscf.data.cases import find_cases
-from mscf.data.exploration import BINS, case_facts, explore
-from mscf.errors import InputError
+from mscf.data.exploration import BINS, case_facts, explore, numbered
+from mscf.errors import InputError, SettingsError
 
 AFFINE = np.diag([2.0, 1.0, 5.0, 1.0])
 
@@ -120,3 +120,9 @@ def test_a_case_that_prepare_would_refuse_is_refused(tmp_path) -> None:
     write_case(tmp_path, 0, hu, 3 * labels)
     with pytest.raises(InputError, match="liver_0"):
         explore(find_cases(tmp_path), processes=1)
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+def test_a_case_that_is_not_there_is_named_with_the_range(number) -> None:
+    with pytest.raises(SettingsError, match=r"must be from 0 to 1 .*\[case\]"):
+        numbered(["one", "other"], number)

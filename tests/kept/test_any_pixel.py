@@ -21,6 +21,7 @@ from mscf.kept.any_pixel import (
     write_page,
 )
 from mscf.paths import root
+from mscf.visualisation.ask_page import ask_page
 
 KEPT = root() / "results/phantoms-shown-192/patient/mscf/fold-0/seed-0/any_pixel.npz"
 
@@ -219,6 +220,7 @@ def test_a_run_without_a_lesion_to_show_is_refused(run, tmp_path, monkeypatch) -
 
 def test_the_committed_slice_is_whole_and_small() -> None:
     asked = read_asked(KEPT)
+    assert "HU window from -40 to 160; R is the " in ask_page(asked)
     assert [scale.channels for scale in asked.scales] == [64, 128, 256]
     assert [scale.looks.shape[2:] for scale in asked.scales] == [(24, 24)] * 2 + [
         (12, 12)

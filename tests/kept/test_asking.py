@@ -262,3 +262,5 @@ def test_slices_with_several_lesions_are_taken_evenly(of_several) -> None:
     assert with_several_lesions(of_several, 9).index["row"].tolist() == [4, 5, 9]
     assert with_several_lesions(of_several, 2).index["row"].tolist() == [4, 9]
     assert len(with_several_lesions(of_several, 1)) == 1
+    with pytest.raises(SettingsError, match=r"^most: must be at least 1 .*found: 0"):
+        with_several_lesions(of_several, 0)

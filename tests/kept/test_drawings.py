@@ -1,10 +1,17 @@
+import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mscf.errors import InputError
+from mscf.checkpoint import read_checkpoint, write_checkpoint
+from mscf.errors import InputError, SettingsError
+from mscf.evaluation.evaluate import evaluate
+from mscf.evaluation.tables import identify, write_rows
 from mscf.kept.drawings import fresh_drawings, kept_drawings
+from mscf.kept.finished_run import open_run
+from mscf.training.loop import precision
 
 SIDE = 12
 
@@ -41,7 +48,7 @@ def test_kept_slices_are_shown_for_every_method_that_has_a_run(tmp_path) -> None
     titles = {"unet": "U-Net", "danet": "DANet", "mscf": "Ours"}
     assert found.in_words(titles) == (
         "2 of 3 methods have a run here; chosen from 4 slices. "
-        "Not run, or not kept: DANet."
+        "Not run, not finished or not kept: DANet."
     )
 
 
@@ -62,23 +69,76 @@ def test_without_any_run_there_is_one_line(tmp_path) -> None:
             draw(tmp_path, ["unet"])
 
 
-def test_a_run_draws_the_slices_chosen_from_all_that_it_was_tested_on(
-    run,
-    tmp_path,
+@pytest.mark.parametrize("numbers", [{"n": 0}, {"n": -3}, {"seed": -1}])
+def test_numbers_that_no_slices_can_be_chosen_by_are_refused(numbers, tmp_path) -> None:
+    (name,) = numbers
+    for draw in (kept_drawings, fresh_drawings):
+        with pytest.raises(SettingsError, match=rf"^{name}: must be at least [01] "):
+            draw(tmp_path, ["unet"], **numbers)
+
+
+def copied(run, folder, raised: float, dice: list[float]) -> pd.DataFrame:
+    """The run once more with its logits raised, and this Dice in its table.
+
+    Gives what it draws in truth, a row a slice: the networks here are too weak to tell
+    the best slice from the most disputed.
+    """
+    shutil.copytree(run.folder, folder)
+    weights, record = read_checkpoint(folder / "best.ckpt")
+    weights["last.bias"] += raised
+    write_checkpoint(folder / "best.ckpt", weights, record)
+    opened = open_run(folder)
+    with precision(opened.settings):
+        rows = evaluate(opened.network(), opened.test).sort_values(["case", "slice"])
+    signed = identify(rows.assign(dice=dice), "tiny", "patient", 0, "mscf", 0)
+    write_rows(signed, folder / "per_slice.csv")
+    return rows.set_index(["case", "slice"])
+
+
+def test_each_method_draws_the_slices_chosen_from_all_that_were_tested(
+    run, tmp_path
 ) -> None:
-    for method in ("unet", "mscf"):
-        shutil.copytree(run.folder, tmp_path / method / "fold-0/seed-0")
+    place = "fold-0/seed-0"
+    tables = {
+        "unet": copied(
+            run, tmp_path / "unet" / place, 4.5, [0.9, 0.1, 0.8, 0.5, 0.5, 0.5]
+        ),
+        "mscf": copied(
+            run, tmp_path / "mscf" / place, 5.0, [0.9, 0.1, 0.0, 0.5, 0.5, 0.5]
+        ),
+    }
     found = fresh_drawings(tmp_path, ["unet", "cenet", "mscf"], n=3)
-    rows = run.rows.set_index(["case", "slice"])
-    assert found.pool == len(rows)
+    assert found.pool == len(run.rows)
     assert found.missing == ("cenet",)
-    for name, dice, predicted in zip(
-        found.names, found.dice()["mscf"], found.masks["mscf"], strict=True
-    ):
-        case, slice_ = name.split(", slice ")
-        tested = rows.loc[(case, int(slice_))]
-        assert dice == pytest.approx(tested["dice"])
-        assert predicted.sum() == tested["predicted_px"]
-    assert found.dice().iloc[found.chosen.best].mean() == rows["dice"].max()
-    assert found.dice().iloc[found.chosen.worst].mean() == rows["dice"].min()
-    assert found.in_words({"cenet": "CE-Net"}).endswith("Not run, or not kept: CE-Net.")
+    keys = [(case, int(n)) for case, n in (x.split(", slice ") for x in found.names)]
+    for method, rows in tables.items():
+        drawn = found.masks[method].sum(axis=(1, 2))
+        assert drawn.min() > 0
+        assert drawn.tolist() == rows.loc[keys, "predicted_px"].tolist()
+        np.testing.assert_allclose(found.dice()[method], rows.loc[keys, "dice"])
+    unet, mscf = found.masks.values()
+    assert (mscf.sum(axis=(1, 2)) > unet.sum(axis=(1, 2))).all()  # never the same
+    order = list(tables["unet"].index)
+    chosen = found.chosen
+    places = [
+        order.index(keys[i]) for i in (chosen.best, chosen.worst, chosen.disputed)
+    ]
+    assert places == [0, 1, 2]
+    assert len(chosen.random) == 3
+
+
+def test_a_method_that_still_trains_is_missing_and_the_others_are_drawn(
+    run, tmp_path
+) -> None:
+    for method in ("unet", "cenet", "mscf"):
+        shutil.copytree(run.folder, tmp_path / method / "fold-0/seed-0")
+    path = tmp_path / "cenet/fold-0/seed-0/run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "training"}))
+    found = fresh_drawings(tmp_path, ["unet", "cenet", "mscf"], n=3)
+    assert list(found.masks) == ["unet", "mscf"]
+    assert found.missing == ("cenet",)
+    assert found.in_words({"cenet": "CE-Net"}).endswith(
+        "Not run, not finished or not kept: CE-Net."
+    )
+    with pytest.raises(InputError, match=r"a finished run of a method.*drawings-none"):
+        fresh_drawings(tmp_path, ["cenet"])

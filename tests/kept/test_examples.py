@@ -10,6 +10,7 @@ from mscf.kept.examples import (
     examples_of_run,
     pair_of_maps,
     read_examples,
+    shown_example,
 )
 from mscf.kept.finished_run import FinishedRun, open_run
 
@@ -48,6 +49,26 @@ def test_without_tumour_at_a_scale_all_maps_are_those_that_changed() -> None:
     assert set(kept["channel"]) == {3, 4, 5, 6, 7, 8}
 
 
+def test_the_example_asked_for_is_shown_or_the_one_with_most_tumour() -> None:
+    truth = np.zeros((3, 4, 4), bool)
+    truth[1] = True
+    assert shown_example({"truth": truth}, None) == 1
+    assert shown_example({"truth": truth}, 2) == 2
+
+
+@pytest.mark.parametrize("example", [3, 99, -1, 1.5, "first"])
+def test_an_example_that_is_not_there_is_refused_with_the_range(example) -> None:
+    kept = {"truth": np.zeros((3, 4, 4), bool)}
+    with pytest.raises(SettingsError, match=r"^example: .* from 0 to 2 .*\[example\]$"):
+        shown_example(kept, example)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_fewer_than_one_example_is_refused(n, run) -> None:
+    with pytest.raises(SettingsError, match=r"^n: must be at least 1 "):
+        examples_of_run(run.folder, n)
+
+
 def test_a_run_is_opened_with_the_weights_that_were_tested(run) -> None:
     opened = open_run(run.folder)
     assert not opened.network().training
@@ -78,6 +99,16 @@ def test_a_run_without_its_weights_is_refused(run) -> None:
 def test_damaged_examples_are_one_line(content, tmp_path) -> None:
     (tmp_path / "examples.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"must be readable.*\[examples-read\]"):
+        read_examples(tmp_path)
+
+
+def test_a_damaged_stream_within_a_sound_archive_is_one_line(tmp_path) -> None:
+    path = tmp_path / "examples.npz"
+    np.savez_compressed(path, probability=np.arange(5000))
+    content = bytearray(path.read_bytes())
+    content[200:260] = b"\xff" * 60
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"\[examples-read\]"):
         read_examples(tmp_path)
 
 

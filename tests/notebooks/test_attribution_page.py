@@ -36,7 +36,7 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> dict[str, str]:
 def test_without_a_finished_run_the_page_is_a_sentence_and_no_picture(tmp_path) -> None:
     notebook = executed(tmp_path, tmp_path)
     (words,) = outputs(notebook, "text/markdown").values()
-    assert "No finished run is kept yet" in words
+    assert "nothing is drawn here" in words
     assert outputs(notebook, "image/png") == outputs(notebook, "text/html") == {}
 
 
@@ -80,4 +80,5 @@ def test_of_what_is_kept_every_picture_is_drawn_and_told_in_words(tmp_path) -> N
     assert tables == {"slices", "block-table", "cascade-table", "areas"}
     words = outputs(notebook, "text/markdown")
     assert "after 4 epochs on phantoms-shown-192" in words["slices"]
+    assert "patients, not seen in training" in words["slices"]
     assert "In 2 slices" in words["words"]

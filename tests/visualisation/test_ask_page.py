@@ -104,6 +104,13 @@ def test_without_scripts_every_chosen_pixel_is_a_picture_told_in_words(page) -> 
     assert words.replace("\xa0", " ").endswith("20.0 % and 20.0 % on tumour")
 
 
+def test_the_slice_names_its_sides_and_the_caption_its_own_window(asked, page) -> None:
+    sides = page.select(".ask-picture .ask-side")
+    assert [side.get_text() for side in sides] == ["R", "L"]  # as mark_sides has them
+    wide = replace(asked, window=np.array([-150.0, 250.5]))
+    assert "HU window from -150 to 250.5; R" in ask_page(wide)
+
+
 def test_names_are_text_and_never_markup(asked, page) -> None:
     assert not page.select("b, [onload]")
     alt = page.select_one(".ask-picture img")["alt"]
@@ -126,6 +133,7 @@ def test_the_page_names_no_other_file_and_no_other_host(page) -> None:
 def test_the_caption_tells_the_cells_and_how_far_answers_agree(asked, page) -> None:
     words = page.select_one(".ask-caption").get_text().replace("\xa0", " ")
     assert "24 × 40 pixels; 4 × 5 of them" in words
+    assert "HU window from -40 to 160; R is the patient's right" in words
     assert "4 × 4 and 3 × 3 cells" in words
     assert "100 % and 100 % of all" in words
     looks = np.array(asked.scales[0].looks)

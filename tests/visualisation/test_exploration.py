@@ -34,7 +34,7 @@ def test_each_tissue_is_a_share_of_its_own_voxels(ax) -> None:
         path.vertices[:, 1].max() for c in ax.collections for path in c.get_paths()
     )
     assert top == pytest.approx(100)  # all of the liver in one bin
-    assert ax.get_ylabel() == "% of its voxels, in 5 HU"
+    assert ax.get_ylabel() == "% of its voxels from -200 to 300,\nin 5 HU"
 
 
 def test_sizes_have_round_numbers_and_their_median(ax) -> None:
@@ -51,6 +51,16 @@ def test_contrast_is_drawn_against_size_with_the_liver_at_0(ax) -> None:
     np.testing.assert_allclose(points, LESIONS.to_numpy())
     assert any(set(line.get_ydata()) == {0} for line in ax.lines)
     assert ax.get_xscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("draw", "table"),
+    [(draw_sizes, LESIONS), (draw_contrast, LESIONS), (draw_spacing, CASES)],
+)
+def test_where_no_case_says_its_spacing_a_sentence_stands(draw, table, ax) -> None:
+    draw(ax, table.assign(**{f"{n}_mm": np.nan for n in ("diameter", "pixel")}))
+    assert ax.texts[0].get_text() == "no case says\nits spacing"
+    assert not ax.has_data()
 
 
 def test_numbers_of_cases_are_whole(ax) -> None:
