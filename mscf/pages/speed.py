@@ -36,6 +36,7 @@ def machines(records: Mapping[str, dict]) -> pd.DataFrame:
             "made": record["made"],
             "processor": record["machine"]["cpu"],
             "cores": record["machine"]["cores"],
+            "threads": record["machine"]["threads"],
             "GPU": record["machine"]["device"].replace("cpu", "none"),
             "torch": record["versions"]["torch"],
             "float32 product, GFLOP/s": record["machine"]["matrix_rate"],

@@ -69,12 +69,14 @@ def test_figures_without_a_mark_are_shown_without_one() -> None:
 def test_machines_are_named_by_topic() -> None:
     record = {
         "made": "2026-11-26", "commit": "0123456789", "versions": {"torch": "2.13.0"},
-        "machine": {"cpu": "EPYC", "cores": 2, "device": "cpu", "matrix_rate": 172.2},
+        "machine": {"cpu": "EPYC", "cores": 2, "threads": 1, "device": "cpu",
+                    "matrix_rate": 172.2},
     }  # fmt: skip
     on_gpu = record | {"machine": record["machine"] | {"device": "NVIDIA H200"}}
     table = machines({"step": record, "gpu_step": on_gpu})
     assert table["GPU"].tolist() == ["none", "NVIDIA H200"]
     assert table.loc["step", "commit"] == "0123456"
+    assert table.loc["step", "threads"] == 1
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"figures": [{}]}'])
