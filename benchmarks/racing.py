@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -133,6 +134,7 @@ def write(topic: str, figures: list[dict], quick: bool, folder: Path = RESULTS) 
     return path
 
 
+@cache
 def matrix_rate(n: int = 2048, rounds: int = 5) -> float:
     """GFLOP/s of a float32 product of two n x n matrices, the best of some."""
     a, b = torch.randn(n, n), torch.randn(n, n)

@@ -55,7 +55,7 @@ def test_the_plain_form_is_the_same_function_and_calls_none_of_ours(
     images = torch.randn(1, 3, 192, 192, dtype=torch.float64)
     with torch.no_grad():
         ours = network(images)
-        monkeypatch.setattr("mscf.models.context.tiled_attention", None)
+        monkeypatch.setattr("mscf.models.attention.tiled_attention", None)
         with plain_forms():
             torch.testing.assert_close(network(images), ours, rtol=1e-9, atol=1e-9)
 

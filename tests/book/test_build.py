@@ -17,7 +17,15 @@ def statuses(book) -> dict[str, str]:
     return {e["notebook"].split("/")[1]: e["status"] for e in report}
 
 
-def test_a_build_executes_what_changed_and_keeps_the_rest(book) -> None:
+def list_pages(book, *pages: str) -> None:
+    """The contents: the welcome page, and these behind it."""
+    lines = "".join(f"  - file: {page}\n" for page in pages)
+    book.write("_toc.yml", f"format: jb-book\nroot: book/welcome\nchapters:\n{lines}")
+
+
+def test_a_build_executes_what_changed_and_keeps_the_rest(book, monkeypatch) -> None:
+    """One book from build to build; its buttons and what leaves it, too."""
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     done = book.build()
     assert done.returncode == 0, done.stderr
     assert statuses(book) == {"first.ipynb": "executed", "second.ipynb": "executed"}
@@ -26,6 +34,7 @@ def test_a_build_executes_what_changed_and_keeps_the_rest(book) -> None:
     sources = (book.root / "notebooks/first.ipynb").read_text()
     assert "stdout" not in sources
     assert "stdout" in (book.root / "book/_stage/notebooks/first.ipynb").read_text()
+    assert "https://" not in book.page("notebooks/first").split("<body")[1]
 
     source = nbformat.read(book.root / "notebooks/first.ipynb", as_version=4)
     source.cells[0].source = source.cells[0].source.replace("A notebook", "Renamed")
@@ -35,46 +44,68 @@ def test_a_build_executes_what_changed_and_keeps_the_rest(book) -> None:
     assert "Renamed" in book.page("notebooks/first")
 
     book.write("mscf/library.py", "answer = 2\n")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "fork/mscf")
     assert book.build().returncode == 0
     assert statuses(book) == {"first.ipynb": "executed", "second.ipynb": "executed"}
+    every_button_points_to_the_repository_that_builds(book)
+
+    list_pages(book, "book/method", "notebooks/first")
+    assert book.build().returncode == 0
+    assert not (book.html / "notebooks/second.html").exists()
+    assert "notebooks/second" not in book.page("book/welcome")
 
 
-def test_peak_memory_and_seconds_are_reported(book, notebook) -> None:
-    big = "import time\nblock = bytearray(300_000_000)\ntime.sleep(1)"
-    book.save("second", notebook("n = 2", big))
-    done = book.build()
-    report = json.loads((book.root / "book/_stage/report.json").read_text())
-    first, second = report
-    assert second["peak_mb"] > first["peak_mb"] + 250
-    assert second["seconds"] > 1
-    assert f"{second['peak_mb']:9.0f}" in done.stdout
+def every_button_points_to_the_repository_that_builds(book) -> None:
+    page = book.page("notebooks/first")
+    for address in (
+        "https://github.com/fork/mscf/edit/main/notebooks/first.ipynb",
+        "https://mybinder.org/v2/gh/fork/mscf/main?urlpath=lab/tree/notebooks/first.ipynb",
+        "https://colab.research.google.com/github/fork/mscf/blob/colab/notebooks/first.ipynb",
+        'rel="canonical" href="https://fork.github.io/mscf/notebooks/first.html"',
+    ):
+        assert address in page
+    prose = book.page("book/method")
+    assert "https://github.com/fork/mscf/edit/main/book/method.md" in prose
+    assert "mybinder" not in prose
+    assert "colab" not in prose  # nothing there to run
 
 
-@pytest.mark.parametrize(
-    ("cell", "found"),
-    [
-        ("1 / 0", "code cell 2 must run (found: ZeroDivisionError: division by zero)"),
-        ("import os\nos._exit(3)", "must run to its end (found: papermill ended"),
-    ],
-)
-def test_a_failing_notebook_is_one_line_and_the_rest_goes_on(
-    cell, found, book, notebook
+def test_failing_notebooks_are_one_line_each_and_the_rest_goes_on_and_is_measured(
+    book, notebook
 ) -> None:
-    book.save("first", notebook("n = 1", cell))
+    book.save("first", notebook("n = 1", "1 / 0"))
+    book.save("second", notebook("n = 1", "import os\nos._exit(3)"))
+    big = "import time\nblock = bytearray(300_000_000)\ntime.sleep(1)\n1 + n"
+    book.save("third", notebook("n = 2", big))
+    names = "first", "second", "third"
+    list_pages(book, "book/method", *(f"notebooks/{name}" for name in names))
     done = book.build()
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert errors[0].startswith("error: notebooks/first.ipynb: ")
-    assert found in errors[0]
-    assert errors[0].endswith("[notebook]")
-    assert statuses(book)["second.ipynb"] == "executed"
-    assert statuses(book)["first.ipynb"] == "failed"
-    assert "<span></span>3" in book.page("notebooks/second")
+    found = (
+        "code cell 2 must run (found: ZeroDivisionError: division by zero)",
+        "must run to its end (found: papermill ended",
+    )
+    for name, words, line in zip(names[:2], found, errors[:2], strict=True):
+        assert line.startswith(f"error: notebooks/{name}.ipynb: ")
+        assert words in line
+        assert line.endswith("[notebook]")
+    failed = {"first.ipynb": "failed", "second.ipynb": "failed"}
+    assert statuses(book) == {**failed, "third.ipynb": "executed"}
+    assert "<span></span>3" in book.page("notebooks/third")
+
+    report = json.loads((book.root / "book/_stage/report.json").read_text())
+    first, _, third = report
+    assert third["peak_mb"] > first["peak_mb"] + 250
+    assert third["seconds"] > 1
+    assert f"{third['peak_mb']:9.0f}" in done.stdout
+
     assert book.build().returncode == 1
-    assert statuses(book) == {"first.ipynb": "failed", "second.ipynb": "kept"}
+    assert statuses(book) == {**failed, "third.ipynb": "kept"}
 
 
 def test_a_warning_is_an_error_every_time(book) -> None:
+    list_pages(book, "book/method")
     book.write(
         "book/method.md",
         "# Method\n\nsee {eq}`eq-9`, {cite}`nobody`, {res}`none.json:x`\n",
@@ -97,39 +128,11 @@ def test_a_listed_page_that_is_missing_ends_the_build_before_it_starts(book) -> 
 
 
 def test_an_empty_page_is_refused(book) -> None:
+    list_pages(book, "book/method")
     book.write("book/method.md", "# Method\n")
     done = book.build()
     assert done.returncode == 1
     assert "error: book/method.html: must be a page with text" in done.stderr
-
-
-def test_a_page_taken_from_the_contents_leaves_the_site(book) -> None:
-    assert book.build().returncode == 0
-    toc = (book.root / "_toc.yml").read_text()
-    book.write("_toc.yml", toc.replace("  - file: notebooks/second\n", ""))
-    assert book.build().returncode == 0
-    assert not (book.html / "notebooks/second.html").exists()
-    assert "notebooks/second" not in book.page("book/welcome")
-
-
-def test_every_button_points_to_the_repository_that_builds(book, monkeypatch) -> None:
-    monkeypatch.setenv("GITHUB_REPOSITORY", "fork/mscf")
-    assert book.build().returncode == 0
-    page = book.page("notebooks/first")
-    for address in (
-        "https://github.com/fork/mscf/edit/main/notebooks/first.ipynb",
-        "https://mybinder.org/v2/gh/fork/mscf/main?urlpath=lab/tree/notebooks/first.ipynb",
-        "https://colab.research.google.com/github/fork/mscf/blob/colab/notebooks/first.ipynb",
-        'rel="canonical" href="https://fork.github.io/mscf/notebooks/first.html"',
-    ):
-        assert address in page
-    prose = book.page("book/method")
-    assert "https://github.com/fork/mscf/edit/main/book/method.md" in prose
-    assert "mybinder" not in prose
-    assert "colab" not in prose  # nothing there to run
-    monkeypatch.delenv("GITHUB_REPOSITORY")
-    assert book.build().returncode == 0
-    assert "https://" not in book.page("notebooks/first").split("<body")[1]
 
 
 @pytest.mark.claim("notebook", "A build of the book that is ended leaves nobody behind")

@@ -17,7 +17,7 @@ def test_network_equals_its_plain_form(key) -> None:
     assert_equal_to_plain_form(key, *WIDE[METHODS[key].multiple])
 
 
-@pytest.mark.check
+@pytest.mark.slow  # those above are wide, which shows more
 @pytest.mark.parametrize("key", METHODS)
 def test_network_equals_its_plain_form_on_squares(key) -> None:
     assert_equal_to_plain_form(key, *SQUARE[METHODS[key].multiple])

@@ -342,12 +342,11 @@ def into_file(words: list[str]) -> tuple[int, str]:
         return code, file.read()
 
 
-WAYS = pytest.mark.parametrize("way", [in_terminal, in_pipes, into_file])
 LITERAL = ["-m", "papermill", "notebooks/small.ipynb"]
 
 
 @pytest.mark.check
-@WAYS
+@pytest.mark.parametrize("way", [in_terminal, in_pipes, into_file])
 def test_the_command_works_however_it_is_started(way, repository) -> None:
     code, said = way(["-m", "mscf", "notebook", "small", "-p", "seed", "4"])
     assert code == 0, said
@@ -359,48 +358,30 @@ def test_the_command_works_however_it_is_started(way, repository) -> None:
 
 
 @pytest.mark.check
-@WAYS
-def test_papermill_with_an_output_path_works_however_it_is_started(
-    way, repository
-) -> None:
-    before = (repository / "notebooks/small.ipynb").read_bytes()
-    code, said = way([*LITERAL, "out.ipynb", "-p", "seed", "4"])
-    assert code == 0, said
-    assert read(repository / "out.ipynb").metadata.papermill.parameters == {"seed": 4}
-    assert (repository / "notebooks/small.ipynb").read_bytes() == before
-
-
-@pytest.mark.check
-def test_papermill_without_one_refuses_in_a_terminal(repository) -> None:
+def test_papermill_without_an_output_path_refuses_in_a_terminal(repository) -> None:
     code, said = in_terminal([*LITERAL, "-p", "seed", "4"])
     assert code == 2
     assert "Missing argument 'OUTPUT_PATH'" in said
 
 
 @pytest.mark.check
-def test_papermill_without_one_writes_the_notebook_to_a_redirected_stdout(
-    repository,
-) -> None:
-    before = (repository / "notebooks/small.ipynb").read_bytes()
-    code, _ = into_file([*LITERAL, "-p", "seed", "4"])
-    assert code == 0
-    said = Path("said.txt").read_text()
-    assert '"seed 5\\n"' in said[said.index("{") :]
-    assert (repository / "notebooks/small.ipynb").read_bytes() == before
-
-
-@pytest.mark.check
 def test_papermill_without_one_overwrites_its_input_by_a_piped_stdin(
     repository,
 ) -> None:
+    """``--prepare-only``: no kernel; what is read and written is as without it."""
     write_notebook(repository / "other.ipynb", "print('other')")
     other = (repository / "other.ipynb").read_text()
-    started = start(LITERAL, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    started.communicate(other, timeout=100)
-    assert started.returncode == 0
-    assert read(repository / "notebooks/small.ipynb").cells[-1].source == (
-        "print('other')"
-    )
+    before = (repository / "notebooks/small.ipynb").read_bytes()
+    for paths, source in ((["out.ipynb"], "2"), ([], "print('other')")):
+        words = [*LITERAL, *paths, "--prepare-only", "-p", "seed", "4"]
+        started = start(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        _, complaint = started.communicate(other, timeout=100)
+        assert started.returncode == 0, complaint
+        written = read(repository / (*paths, "notebooks/small.ipynb")[0])
+        assert written.cells[-1].source == source
+        assert written.metadata.papermill.parameters == {"seed": 4}
+        after = (repository / "notebooks/small.ipynb").read_bytes()
+        assert (after == before) == bool(paths)
 
 
 @pytest.mark.claim("notebook", UNHEARD)

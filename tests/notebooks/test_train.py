@@ -36,7 +36,7 @@ def test_one_epoch_on_phantoms_runs_to_the_last_cell(tmp_path) -> None:
     "method",
     [
         pytest.param("unet", marks=pytest.mark.slow),
-        pytest.param("danet", marks=check),  # three outputs in training
+        pytest.param("danet", marks=pytest.mark.slow),  # three outputs in training
         pytest.param("mscf+channel", marks=pytest.mark.slow),
         pytest.param("mscf+only-128", marks=check),
     ],

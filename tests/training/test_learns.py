@@ -21,7 +21,7 @@ from mscf.training.stopping import StopRequest
 def eight_slices(tmp_path_factory) -> SliceDataset:
     """The slice with most tumour of each of eight phantom patients, at 192 x 192."""
     folder = tmp_path_factory.mktemp("phantoms")
-    make_phantoms(folder / "cases", cases=8, seed=0, lesions="large")
+    make_phantoms(folder / "cases", cases=8, seed=0, size=192, lesions="large")
     store = prepare(folder / "cases", folder / "store", size=192)
     largest = store.index.groupby("case")["stored_tumour_px"].idxmax()
     return SliceDataset(store, store.index.loc[largest, "row"].to_numpy())
@@ -48,15 +48,19 @@ def test_eight_tumour_slices_are_overfitted(eight_slices, tmp_path) -> None:
     state = RunState(settings, eight_slices.store, model, optimizer, Ranks())
     before = tumour_dice(model.eval(), eight_slices)
     with precision(settings):
-        for _ in range(60):
+        for epoch in range(1, 61):
             train_one_epoch(model, loader, state, StopRequest())
-        batch_statistics = tumour_dice(model.train(), eight_slices)
+            if epoch % 5 == 0:
+                batch_statistics = tumour_dice(model.train(), eight_slices)
+                if batch_statistics >= 0.97:  # the statistics anew cost up to 0.002
+                    break
         lagging = tumour_dice(model.eval(), eight_slices)
         with torch.no_grad():  # its running means are of steps long gone
             update_bn((three_channels(images) for images, _ in loader), model)
         refreshed = tumour_dice(model.eval(), eight_slices)
     print(
-        f"before {before:.3f}, batch statistics {batch_statistics:.3f}, "
+        f"before {before:.3f}, after {epoch} epochs: "
+        f"batch statistics {batch_statistics:.3f}, "
         f"evaluation mode {lagging:.3f}, estimated anew {refreshed:.3f}"
     )
     assert before < 0.1

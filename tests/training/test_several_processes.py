@@ -47,7 +47,7 @@ def two(store, out, **changes) -> list[str]:
     return options(store, out, processes=2, **changes)
 
 
-@check
+@pytest.mark.slow  # test_ranks.py has the like of a small network, sooner
 @pytest.mark.claim("processes", ALIKE)
 def test_one_command_trains_cenet_with_two_processes(
     tiny_store, tmp_path, shows
@@ -101,6 +101,8 @@ def whole(tiny_store, tmp_path_factory) -> Path:
     with listener(29500):
         done = run(two(tiny_store, out))
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mean Dice") == 1
+    assert not list(out.glob("rank*"))
     return out
 
 
