@@ -351,7 +351,7 @@ def notebook(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Run a notebook with parameters: mscf notebook train -p gpus 4."""
+    """Run a notebook: mscf notebook train -p data data/store -p gpus 4."""
     from mscf.notebook.run import run_notebook
 
     given = dict(pair.partition("=")[::2] for pair in parameter or [])

@@ -82,9 +82,9 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
         "both splits"
     )
     if sure.empty:
-        return f"{text}, and of none do both intervals exclude 0."
+        return f"{text}, and for none do both intervals exclude 0."
     names = listed([titles.get(key, key) for key in sure])
-    return f"{text}; both intervals exclude 0 of {names}."
+    return f"{text}; both intervals exclude 0 for {names}."
 
 
 def from_to(seeds: pd.Series) -> str:

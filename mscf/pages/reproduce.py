@@ -245,7 +245,13 @@ def projections(root: Path, profiles: Sequence[Profile], slices: int) -> pd.Data
     rows = [
         (one, "2 cores", cpu, total, "as a step alone, in float32"),
         (one, "one GPU", gpu, total, "as in three epochs of a run alone"),
-        (one, "four GPUs, at worst", gpu, total, "if its processor is the limit"),
+        (
+            one,
+            "four GPUs, at worst",
+            gpu,
+            total,
+            "if processor or loading is the limit",
+        ),
         (one, "four GPUs, at best", 4 * gpu, total, "four times as fast"),
     ]
     for profile in profiles:

@@ -62,11 +62,11 @@ def test_words_count_signs_and_name_what_both_intervals_say() -> None:
     opposed = ((0.1, 0.3), (-0.3, -0.1))
     assert agreement_in_words(table_of(cenet=agree, senet=opposed), {}) == (
         "Over 2 seeds by slice and 2 seeds by patient: of 2 differences 1 have one "
-        "sign under both splits, and of none do both intervals exclude 0."
+        "sign under both splits, and for none do both intervals exclude 0."
     )
     text = agreement_in_words(table_of(cenet=sure, senet=opposed), {"cenet": "CE-Net"})
     assert text.endswith(
-        "1 have one sign under both splits; both intervals exclude 0 of CE-Net."
+        "1 have one sign under both splits; both intervals exclude 0 for CE-Net."
     )
     one = table_of(cenet=sure)
     assert "Only one split" in agreement_in_words(one[one["split"] == "slice"], {})
