@@ -1,7 +1,8 @@
 """``python -m benchmarks [TOPIC ...] [--quick]``: races, and writes what came out.
 
-Each topic is a file here with ``figures(quick)``; those of a GPU run where they are
-named. Nothing else should run meanwhile.
+Each topic is a file here with ``figures(quick)``, and ``THREADS`` if it is to be raced
+on fewer than there are; those of a GPU run where they are named. Nothing else should
+run meanwhile.
 ``--quick`` shows that every race runs, on small inputs; it writes only where told to.
 """
 
@@ -13,8 +14,10 @@ import os
 import tempfile
 from pathlib import Path
 
+import torch
+
 import mscf.compat  # noqa: F401  (before torchvision)
-from benchmarks.racing import RESULTS, write
+from benchmarks.racing import RESULTS, matrix_rate, on_threads, write
 
 TOPICS = (
     "imports", "attention", "step", "sizes", "inference", "parts", "prepare", "loader",
@@ -42,12 +45,13 @@ def main() -> None:
         folder = options.out or (Path(thrown_away) if options.quick else RESULTS)
         for topic in options.topics or TOPICS:
             print(f"== {topic}")
-            figures = importlib.import_module(f"benchmarks.{topic}").figures
-            found = []
-            for line in figures(options.quick):  # what is there stays if one is cut
-                print(said(line), flush=True)
-                found.append(line)
-                write(topic, found, options.quick, folder)
+            module = importlib.import_module(f"benchmarks.{topic}")
+            with on_threads(getattr(module, "THREADS", torch.get_num_threads())):
+                found, rate = [], matrix_rate()
+                for line in module.figures(options.quick):  # if one is cut, those stay
+                    print(said(line), flush=True)
+                    found.append(line)
+                    write(topic, found, options.quick, rate, folder)
 
 
 def said(line: dict) -> str:

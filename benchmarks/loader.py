@@ -7,13 +7,9 @@ one, 200 or more for ours, which carries one channel and samples it once.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -22,6 +18,7 @@ from mscf.data.dataset import SliceDataset
 from mscf.data.phantom import make_phantoms
 from mscf.data.store import prepare
 
+THREADS = 1
 PLAIN = v2.Compose([
     v2.RandomHorizontalFlip(),
     v2.RandomVerticalFlip(),
@@ -45,8 +42,6 @@ def ours(slices: SliceDataset, keys: list[int]) -> None:
 def figures(quick: bool) -> list[dict]:
     """Ratio, and slices a second a core."""
     size, rounds, n = (192, 1, 8) if quick else (448, 7, 96)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
         store = prepare(cases, Path(folder, "store"), size=size)
@@ -57,7 +52,6 @@ def figures(quick: bool) -> list[dict]:
             "ours": lambda: ours(slices, keys),
         }
         times = race(forms, rounds)
-    torch.set_num_threads(threads)
     found = figure(f"loading and augmenting, {size}", times, ("plain", "ours"))
     rate = n / found["seconds"]["ours"]["median"]
     what = f"loading with augmentation, slices of {size} a second a core"

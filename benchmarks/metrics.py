@@ -6,11 +6,8 @@ a spike, at least 12. The pairs that are worst for us are timed as well.
 
 from __future__ import annotations
 
-import os
 import warnings
 from functools import partial
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
@@ -20,6 +17,7 @@ from benchmarks.racing import figure, measured, race
 from mscf.evaluation.metrics import slice_metrics, summarise
 
 SIZE = 448
+THREADS = 1
 
 
 def mask_pairs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -86,8 +84,6 @@ def worst_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def figures(quick: bool) -> list[dict]:
     """Ratio to MONAI's, and seconds of the whole set."""
     n, part, rounds = (8, 4, 1) if quick else (1438, 280, 5)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     prediction, truth = mask_pairs(n)
     some = prediction[:part], truth[:part]
     forms = {
@@ -105,7 +101,6 @@ def figures(quick: bool) -> list[dict]:
             {name: partial(slice_metrics, *p) for name, p in worst_pairs().items()},
             rounds,
         )
-    torch.set_num_threads(threads)
     found = figure(f"seven metrics, {part} slices", times, ("MONAI", "ours"), 12)
     whole = found["seconds"]["ours, the whole set"]["median"]
     what = f"seven metrics, {n:,} slices, one core"

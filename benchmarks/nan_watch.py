@@ -1,21 +1,18 @@
 """What looking at every step for numbers that are not finite costs.
 
 Steps of mscf at 192 x 192, two slices each, in turns with the watch (the norms of all
-gradients, the vector of signals and its reading) and without, on one thread. The watch
+gradients, the vector of totals and its reading) and without, on one thread. The watch
 alone is timed as well: it is far below what a step's time varies by. Predicted: below
 1 % of a step.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from torch.optim import Adam
@@ -33,12 +30,11 @@ from mscf.training.silence import drawn_pixels
 from mscf.training.state import RunState
 
 SIZE, SLICES = 192, 2
+THREADS = 1
 
 
 def figures(quick: bool) -> list[dict]:
     """Ratio of the steps, and the share of the watch, in both precisions."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
@@ -53,7 +49,6 @@ def figures(quick: bool) -> list[dict]:
             found.append(figure(what, times, ("with", "without")))
             share = statistics.median(alone) / statistics.median(times["without"])
             found.append(measured(f"{what}: alone, of a step", 100 * share, "%"))
-    torch.set_num_threads(threads)
     return found
 
 
@@ -72,9 +67,9 @@ def timed(
 
     def look(loss: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         norms = gradient_norms(model)
-        signals = watch.signals(loss, drawn, norms, stop=False)
-        watch.look(Step(0, SLICES, {0: [0, 1]}), loss, norms, signals)
-        return signals
+        totals = watch.totals(loss, drawn, norms, stop=False)
+        watch.look(Step(0, SLICES, {0: [0, 1]}), loss, norms, totals)
+        return totals
 
     def step(watched: bool) -> None:
         with precision(settings):
@@ -83,8 +78,8 @@ def timed(
         loss.backward()
         if watched:
             begin = time.perf_counter()
-            signals = look(loss.detach(), drawn_pixels(outputs))
-            optimizer.found_inf = signals[BAD:].sum().clamp(max=1)
+            totals = look(loss.detach(), drawn_pixels(outputs))
+            optimizer.found_inf = totals[BAD:].sum().clamp(max=1)
             alone.append(time.perf_counter() - begin)
         optimizer.step()
         optimizer.zero_grad()

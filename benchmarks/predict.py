@@ -25,6 +25,7 @@ from mscf.data.phantom import make_phantoms
 from mscf.inference.predict import PredictSettings, predict_cases
 
 SIDE = 192  # of the network's slices
+THREADS = 1
 NOTHING = -1e3  # logit
 
 
@@ -76,7 +77,7 @@ def predicted(scan: Path, what: str, slices: int) -> dict:
 
 def main() -> None:
     """SCAN and OUT; prints the peak in kilobytes, and seconds of the processor."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     scan, out = map(Path, sys.argv[1:])
     weights = scan.with_name("weights.ckpt")
     (report,) = predict_cases(scan, out, weights, PredictSettings(device="cpu"))

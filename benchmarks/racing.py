@@ -13,9 +13,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -116,15 +116,28 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def write(topic: str, figures: list[dict], quick: bool, folder: Path = RESULTS) -> Path:
-    """``results/benchmarks/<topic>.json``, with what computed it."""
+@contextmanager
+def on_threads(n: int) -> Iterator[None]:
+    """Inside, torch computes on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def write(
+    topic: str, figures: list[dict], quick: bool, rate: float, folder: Path = RESULTS
+) -> Path:
+    """``results/benchmarks/<topic>.json``, with what computed it, ``rate`` among it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     record = {
         "topic": topic,
         "quick": quick,
         "made": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
-        "machine": {**machine(device), "matrix_rate": matrix_rate()},
+        "machine": {**machine(device), "matrix_rate": rate},
         "versions": versions(),
         "figures": figures,
     }
@@ -134,7 +147,6 @@ def write(topic: str, figures: list[dict], quick: bool, folder: Path = RESULTS) 
     return path
 
 
-@cache
 def matrix_rate(n: int = 2048, rounds: int = 5) -> float:
     """GFLOP/s of a float32 product of two n x n matrices, the best of some."""
     a, b = torch.randn(n, n), torch.randn(n, n)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument
 
-from mscf.cli import Verbose, one_line_errors, run_script
+from mscf.command import Verbose, one_line_errors, run_script
 
 
 def main(

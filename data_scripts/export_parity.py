@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mscf.cli import Verbose, one_line_errors, run_script
+from mscf.command import Verbose, one_line_errors, run_script
 
 SIZE = 192  # pixels a side; the forms take other sizes too, and two are compared
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mscf.cli import Verbose, one_line_errors, run_script
+from mscf.command import Verbose, one_line_errors, run_script
 
 
 def main(
@@ -26,6 +26,9 @@ def main(
     beside: Annotated[
         bool, Option(help="also the untrained network and the HU threshold")
     ] = True,
+    data: Annotated[
+        Path | None, Option(help="the run's store, where it has moved since")
+    ] = None,
     label: Annotated[
         str, Option(help="keeps it apart from a grid's runs, as METHOD+LABEL")
     ] = "",
@@ -35,15 +38,15 @@ def main(
     from mscf.kept.results import keep_run
 
     with one_line_errors(verbose):
-        folder = keep_run(run, results, examples, beside, label)
+        folder = keep_run(run, results, examples, beside, label, data)
         if attributions:
             from mscf.kept.attributions import write_attributions  # brings captum
 
-            write_attributions(run, attributions, folder / "attribution.npz")
+            write_attributions(run, attributions, folder / "attribution.npz", data)
         if any_pixel:
             from mscf.kept.any_pixel import keep_any_pixel
 
-            keep_any_pixel(run, folder / "any_pixel.npz")
+            keep_any_pixel(run, folder / "any_pixel.npz", data)
         print(folder)
 
 

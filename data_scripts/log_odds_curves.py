@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mscf.cli import Verbose, one_line_errors, run_script
+from mscf.command import Verbose, one_line_errors, run_script
 
 STARTS = {"plain": False, "log-odds": True}  # name in the table: log_odds_bias
 COLUMNS = [

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mscf.cli import Verbose, one_line_errors, run_script
+from mscf.command import Verbose, one_line_errors, run_script
 
 OURS = ("mscf", "self_attention", "mscf+channel")  # each minus CE-Net
 BASELINE = "cenet"

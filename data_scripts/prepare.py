@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mscf.cli import Verbose, one_line_errors, run_script
+from mscf.command import Verbose, one_line_errors, run_script
 
 
 def main(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -15,7 +12,8 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand
 
-from mscf.errors import Finding, MscfError, SettingsError, Stopped, printable
+from mscf.command import Verbose, one_line_errors, run
+from mscf.errors import printable
 from mscf.models import METHODS
 
 if TYPE_CHECKING:
@@ -29,22 +27,6 @@ app = typer.Typer(
 )
 
 HOW, ON = "On what, and how fast", "Going on"  # panels of --help
-
-Verbose = Annotated[bool, Option("--verbose", help="show the traceback of an error")]
-
-
-@contextmanager
-def one_line_errors(verbose: bool = False) -> Iterator[None]:
-    """Turns a known failure into one line on stderr and its class's exit code."""
-    try:
-        yield
-    except MscfError as error:
-        if verbose:
-            traceback.print_exc()
-        word = "stopped" if isinstance(error, Stopped) else "error"
-        for finding in error.findings:
-            print(f"{word}: {finding}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
 
 
 @app.command()
@@ -362,41 +344,6 @@ def notebook(
     for line in ending.lines:
         print(line, file=sys.stderr)
     raise typer.Exit(ending.exit_code)
-
-
-def run(app: typer.Typer) -> NoReturn:
-    """Runs a command and exits; a mistyped option is one line, like every failure."""
-    if os.name == "nt":  # it has neither locks of files nor folders that are flushed
-        error = SettingsError(
-            "system", "must be Linux or macOS", "Windows", "system", "use WSL"
-        )
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    try:
-        code = app(standalone_mode=False)
-    except typer.Abort:  # Ctrl-C
-        sys.exit(130)
-    except Exception as error:
-        # The class is click's or typer's own, by version; both have this method.
-        if not hasattr(error, "format_message"):
-            raise
-        if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
-        else:
-            finding = Finding(
-                "arguments", "must be known options with good values",
-                printable(error.format_message()), "arguments", "see --help",
-            )  # fmt: skip
-            print(f"error: {finding}", file=sys.stderr)
-        code = 2
-    sys.exit(code)
-
-
-def run_script(function: Callable[..., None]) -> NoReturn:
-    """Runs one function as a command of its own: the scripts in ``data_scripts``."""
-    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    script.command()(function)
-    run(script)
 
 
 def main() -> NoReturn:

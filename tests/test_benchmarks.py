@@ -73,6 +73,22 @@ def test_a_topic_that_is_cut_keeps_what_it_had(monkeypatch, tmp_path) -> None:
     assert [line["what"] for line in kept] == ["first"]
 
 
+def test_a_topic_is_raced_and_recorded_on_the_threads_it_asks_for(
+    monkeypatch, tmp_path
+) -> None:
+    def figures(quick):
+        return [measured("threads", torch.get_num_threads(), "")]
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(imports, "figures", figures)
+    monkeypatch.setattr(imports, "THREADS", before + 1, raising=False)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "imports", "--out", str(tmp_path)])
+    main()
+    record = json.loads((tmp_path / "imports.json").read_text())
+    assert record["figures"][0]["value"] == record["machine"]["threads"] == before + 1
+    assert torch.get_num_threads() == before
+
+
 def test_an_unknown_topic_ends_in_one_line_that_names_the_others(
     monkeypatch, capsys
 ) -> None:
@@ -111,8 +127,8 @@ def test_a_form_that_cannot_run_is_named_and_left_out() -> None:
 
 
 def test_what_came_out_is_written_with_the_machine(tmp_path) -> None:
-    path = write("it", [{"what": "x"}], quick=True, folder=tmp_path / "new")
+    path = write("it", [{"what": "x"}], quick=True, rate=9.0, folder=tmp_path / "new")
     record = json.loads(path.read_text())
     assert record["figures"] == [{"what": "x"}]
-    assert record["machine"]["matrix_rate"] > 0
+    assert record["machine"]["matrix_rate"] == 9.0
     assert record["versions"]["torch"]

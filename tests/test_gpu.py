@@ -71,7 +71,7 @@ def test_attention_holds_no_map_in_memory(dtype) -> None:
     assert torch.cuda.max_memory_allocated() - before < 300 * 2**20
 
 
-def test_a_recorded_step_gives_the_losses_of_the_steps_one_by_one() -> None:
+def test_a_captured_step_gives_the_losses_of_the_steps_one_by_one() -> None:
     losses = {}
     for kind in ("searched", "graphed"):
         once = step(f"{kind} mscf", 192, slices=4, seeds=3)
@@ -82,15 +82,15 @@ def test_a_recorded_step_gives_the_losses_of_the_steps_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_recorded_pass_gives_the_bits_of_the_kernels_one_by_one(
+def test_a_captured_pass_gives_the_bits_of_the_kernels_one_by_one(
     method, deterministic
 ) -> None:
     given, found = torch.randn(3, 4, 3, 192, 192, device=GPU), []
-    for is_recorded in (False, True):
+    for is_captured in (False, True):
         torch.manual_seed(0)
         model = mscf.build(method).to(GPU, memory_format=torch.channels_last).train()
         with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-            network = captured(model, given[0]) if is_recorded else model
+            network = captured(model, given[0]) if is_captured else model
             for n, images in enumerate([*given, given[0, :2]]):  # the last is smaller
                 torch.manual_seed(n)  # of what drops out
                 model.zero_grad()

@@ -17,6 +17,7 @@ from torch import nn
 from mscf.data.case_slices import LIVER
 from mscf.data.dataset import SliceDataset
 from mscf.errors import InputError, SettingsError
+from mscf.kept.archives import DAMAGED
 from mscf.kept.asking import (
     BONE,
     SIDE,
@@ -26,7 +27,7 @@ from mscf.kept.asking import (
     regions,
     with_most_lesions,
 )
-from mscf.kept.attentions import DAMAGED, lies_on
+from mscf.kept.attentions import lies_on
 from mscf.kept.finished_run import open_run
 from mscf.replacing import replacing
 from mscf.visualisation.ask_page import AskedScale, AskedSlice, ask_page, whole_page
@@ -132,8 +133,10 @@ def write_page(asked: AskedSlice, path: Path) -> None:
         file.write(whole_page(ask_page(asked), title))
 
 
-def keep_any_pixel(run: Path, path: Path) -> None:
+def keep_any_pixel(run: Path, path: Path, data: Path | None = None) -> None:
     """Keeps the test slice with most lesions of a finished run, of phantoms only.
+
+    ``data``: where its store lies now, see `open_run`.
 
     Raises:
         SettingsError: the run's data are of people; no spatial context.
@@ -141,7 +144,7 @@ def keep_any_pixel(run: Path, path: Path) -> None:
         CheckpointError: the run is not finished, or its store is gone or another.
         StorageError: disk full or no permission; an older file is untouched.
     """
-    opened = open_run(run)
+    opened = open_run(run, data)
     if not opened.store.phantoms:
         raise SettingsError(
             "any-pixel", "must be off: voxels are kept of phantoms only",
@@ -182,7 +185,7 @@ def read_asked(path: Path) -> AskedSlice:
         ]
         asked = AskedSlice(**arrays, scales=tuple(scales))
         check_parts(asked)
-    except (*DAMAGED, TypeError) as error:
+    except DAMAGED as error:
         raise InputError(
             path, "must be a slice that was asked", error, "any-pixel-file",
             "keep the run of phantoms again: data_scripts/keep_run.py --any-pixel",

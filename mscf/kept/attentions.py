@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -22,6 +20,7 @@ from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv, as_named
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.lesion_attention import PAIR
+from mscf.kept.archives import DAMAGED
 from mscf.kept.asking import (
     COLUMNS,
     Pixel,
@@ -38,7 +37,6 @@ from mscf.visualisation.attention import row_entropy
 
 BRANCHES = ("spatial", "channel")
 TISSUES = ("tumour", "liver", "rest")
-DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ def read_attention(path: Path) -> Attention:
         scales = {kind: take_scales(arrays, kind) for kind in ("rows", "affinity")}
         seen = Attention(**arrays, **scales)
         check_parts(seen)
-    except (*DAMAGED, TypeError) as error:
+    except DAMAGED as error:
         raise InputError(
             path, "must be the attention kept of a run", error, "attention-file",
             "keep the run again: data_scripts/keep_run.py",

@@ -8,10 +8,8 @@ of its test patient: chosen by the truth alone.
 from __future__ import annotations
 
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.evaluate import evaluation_mode
+from mscf.kept.archives import DAMAGED
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
 from mscf.models import build
@@ -61,13 +60,13 @@ def attributions_of_run(run: Path, n: int, data: Path | str | None = None) -> Ke
     return attributions(network, untrained, slices)
 
 
-def write_attributions(run: Path, n: int, path: Path) -> None:
+def write_attributions(run: Path, n: int, path: Path, data: Path | None = None) -> None:
     """`attributions_of_run` as a file; of phantoms only, as it holds voxels.
 
     Raises:
         SettingsError: the run's data are of people. Otherwise as there.
     """
-    network, untrained, slices = opened(run, n)
+    network, untrained, slices = opened(run, n, data)
     if not slices.store.phantoms:
         raise SettingsError(
             "attributions", "must be 0: voxels are kept of phantoms only", n,
@@ -93,7 +92,7 @@ def read_attributions(path: Path) -> Kept:
         raise InputError(
             path, "must be there", "no finished run yet", "attribution-missing", todo
         ) from error
-    except (OSError, EOFError, ValueError, TypeError, BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(
             path, "must hold attributions", error, "attribution-file", todo
         ) from error

@@ -24,7 +24,7 @@ from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.evaluate import evaluation_mode
 from mscf.evaluation.separation import separation, separation_rows
-from mscf.kept.attentions import DAMAGED
+from mscf.kept.archives import DAMAGED
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
 from mscf.replacing import replacing

@@ -102,7 +102,7 @@ def store_of_run(place: Path) -> Store:
     if not (place / "store.json").is_file():
         raise CheckpointError(
             place, "must be the store of the run", "no store.json", "store-missing",
-            "where it lies elsewhere by now, give a notebook that folder as data",
+            "where it lies elsewhere by now, give that folder as data",
         )  # fmt: skip
     return open_store(place)
 
@@ -120,13 +120,15 @@ def run_in_words(folder: Path) -> str:
     record, rows = read_record(folder / "run.json"), read_rows(folder / "per_slice.csv")
     try:
         data = Path(record["settings"]["data"]).name
+        start = record["settings"].get("finetune_from")
+        before = f", what {Path(start).name} had seen apart" if start else ""
         words = (
             f"**{record['settings']['method']}**, after {record['epochs_done']} epochs"
             f" on {data} ({record['store']['size']} x {record['store']['size']}"
             f" pixels), weights of epoch {record['best_epoch'] + 1}. Mean Dice"
             f" {rows['dice'].mean():.2f} on {len(rows)} tumour slices of"
             f" {rows['patient'].nunique()} test patients,"
-            f" {SEEN[record['settings']['split']]}; one training, one seed."
+            f" {SEEN[record['settings']['split']]}{before}; one training, one seed."
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError(

@@ -45,20 +45,22 @@ def keep_run(
     examples: int = 0,
     beside: bool = True,
     label: str = "",
+    data: Path | None = None,
 ) -> Path:
     """Writes what the book needs of a finished run below ``results``; its folder there.
 
     ``examples`` slices of the test patients are kept with their voxels, predictions and
     feature maps: for phantoms only. ``beside``: also the untrained network and the HU
     threshold on the same slices. A ``label`` keeps a run apart from those that a grid
-    compares: it stands as ``<method>+<label>``.
+    compares: it stands as ``<method>+<label>``. ``data``: where its store lies now, see
+    `open_run`.
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed.
         SettingsError: examples of a store of real CT, a label that is a variant's name,
             or ImageNet weights that the run began with cannot be had here.
     """
-    opened = open_run(run)
+    opened = open_run(run, data)
     record, settings, store = opened.record, opened.settings, opened.store
     if examples and not store.phantoms:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Attention over positions without the N x N map, for every network that has it.
+"""What networks with attention share: its layouts, and no N x N map over positions.
 
 B batch, C channels, H rows, W columns, N = H * W positions.
 """

@@ -1,7 +1,7 @@
-"""The passes of a step on a GPU, recorded once and from then on sent to it as one.
+"""The passes of a step on a GPU, captured once and from then on sent to it as one.
 
 A step of MSCF starts some thousands of kernels. Where the processor sends them slower
-than the GPU ends them, the GPU waits, on the lent H200 for most of a step.
+than the GPU ends them, the GPU waits.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def captured(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
 
     Batches of another shape, an epoch's last one, are passed kernel by kernel. One pass
     gives the same bits either way; over a run the losses agree to five digits, seen on
-    an H200. The gradients of a step lie in memory of the recording,
-    where the next step's will lie: one pass a step, no sum over several.
+    an H200. The gradients of a step lie in memory of the graph, where the next step's
+    will lie: one pass a step, no sum over several.
 
     Weights, running statistics and gradients are as before; memory for a whole step
     stays taken. To be called on a GPU, under the run's ``precision``.
@@ -36,7 +36,7 @@ def captured(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 class Passes(nn.Module):
-    """A network inside another, whose own ``forward`` the recording leaves alone."""
+    """A network inside another, whose own ``forward`` the capture leaves alone."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -46,8 +46,8 @@ class Ranks:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
 
-    def add_up(self, model: nn.Module, share: float, facts: Tensor) -> None:
-        """One message: gradients and facts summed, running statistics averaged.
+    def add_up(self, model: nn.Module, share: float, totals: Tensor) -> None:
+        """One message: gradients and totals summed, running statistics averaged.
 
         ``share`` is the part of the step's slices that this process has seen; a process
         without one adds nothing.
@@ -60,7 +60,7 @@ class Ranks:
         statistics = [b for b in model.buffers() if b.is_floating_point()]
         for buffer in statistics:
             buffer.mul_(share)
-        tensors = [*(p.grad for p in model.parameters()), *statistics, facts]
+        tensors = [*(p.grad for p in model.parameters()), *statistics, totals]
         flat = torch.cat([tensor.reshape(-1).float() for tensor in tensors])
         with self._named():
             dist.all_reduce(flat)

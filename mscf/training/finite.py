@@ -1,7 +1,7 @@
 """Numbers that are not finite: seen before they reach a weight, and named.
 
 A NaN in one gradient would make Adam's moments and that weight NaN for good, and a
-network of NaN looks like one that finds no tumour. So each step's signals are looked
+network of NaN looks like one that finds no tumour. So each step's totals are looked
 at; on a GPU one step later, so that nothing waits for it: there the step itself was
 masked on the device, and weights and moments are still good.
 """
@@ -22,16 +22,16 @@ from mscf.replacing import replacing
 from mscf.training.silence import Silence
 from mscf.training.state import RunState
 
-# Places in a vector of signals; BAD and on: a rank each.
+# Places in a vector of totals; BAD and on: a rank each.
 LOSS, DRAWN, STOP, SAVE, BAD = range(5)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A step with its signals on their way to the host."""
+    """A step with its totals on their way to the host."""
 
     step: Step
-    signals: Tensor  # (BAD + world,)
+    totals: Tensor  # (BAD + world,)
     loss: Tensor  # this process's own part of it
     norms: Tensor  # of this process's gradients, one a parameter
     arrived: torch.cuda.Event | None
@@ -48,7 +48,7 @@ def gradient_norms(model: nn.Module) -> Tensor:
 
 
 class Watch:
-    """Reads every step's signals as soon as that costs nothing, and moves the state on.
+    """Reads every step's totals as soon as that costs nothing, and moves the state on.
 
     At once on a CPU, on a GPU when the next step has been sent to it.
     """
@@ -61,30 +61,30 @@ class Watch:
         self._late = state.settings.device.type == "cuda"
         self._waiting: list[Observed] = []
 
-    def signals(self, loss: Tensor, drawn: Tensor, norms: Tensor, stop: bool) -> Tensor:
+    def totals(self, loss: Tensor, drawn: Tensor, norms: Tensor, stop: bool) -> Tensor:
         """This process's part ``(BAD + world,)``; the sum over ranks is the whole."""
         ranks = self.state.ranks
-        signals = torch.zeros(BAD + ranks.world, device=loss.device)
-        signals[LOSS] = loss
-        signals[DRAWN] = drawn
-        signals[STOP] = float(stop)
-        signals[SAVE] = float(ranks.first and self.state.save_is_due)
+        totals = torch.zeros(BAD + ranks.world, device=loss.device)
+        totals[LOSS] = loss
+        totals[DRAWN] = drawn
+        totals[STOP] = float(stop)
+        totals[SAVE] = float(ranks.first and self.state.save_is_due)
         bad = ~(torch.isfinite(loss) & torch.isfinite(norms).all())
-        signals[BAD + ranks.rank] = bad.float()
-        return signals
+        totals[BAD + ranks.rank] = bad.float()
+        return totals
 
-    def look(self, step: Step, loss: Tensor, norms: Tensor, signals: Tensor) -> None:
-        """A step was made; ``signals`` are those of all processes.
+    def look(self, step: Step, loss: Tensor, norms: Tensor, totals: Tensor) -> None:
+        """A step was made; ``totals`` are those of all processes.
 
         Raises:
-            NumericalError: of a step whose signals are there by now.
+            NumericalError: of a step whose totals are there by now.
         """
         arrived = None
         if self._late:
-            signals = signals.to("cpu", non_blocking=True)
+            totals = totals.to("cpu", non_blocking=True)
             arrived = torch.cuda.Event()
             arrived.record()
-        self._waiting.append(Observed(step, signals, loss, norms, arrived))
+        self._waiting.append(Observed(step, totals, loss, norms, arrived))
         self._read(all_but=1 if self._late else 0)
 
     def rest(self) -> None:
@@ -102,7 +102,7 @@ class Watch:
             seen = self._waiting.pop(0)
             if seen.arrived is not None:
                 seen.arrived.synchronize()
-            loss, drawn, stop, save, *bad = seen.signals.tolist()
+            loss, drawn, stop, save, *bad = seen.totals.tolist()
             if any(bad):
                 ranks = [rank for rank, flag in enumerate(bad) if flag]
                 raise self._not_finite(seen, ranks)

@@ -1,7 +1,7 @@
 """The tables that grow by a row an epoch, and survive being cut off.
 
 ``history.csv`` holds what a repeated run must reproduce to the byte, ``timing.csv``
-what the clock says.
+what the clock says, ``context.csv`` what the context blocks do.
 """
 
 from __future__ import annotations

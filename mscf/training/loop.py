@@ -169,18 +169,18 @@ def train_one_epoch(
             drawn += drawn_pixels(outputs)
             n_own += len(keys)
         norms = gradient_norms(state.model)
-        signals = watch.signals(loss, drawn, norms, stop.asked)
+        totals = watch.totals(loss, drawn, norms, stop.asked)
         ranks.arrived(f"{state.position.epoch}:{step.number}")
-        ranks.add_up(state.model, n_own / step.n_slices, signals)
-        optimizer.found_inf = signals[BAD:].sum().clamp(max=1)  # 1: nothing changes
+        ranks.add_up(state.model, n_own / step.n_slices, totals)
+        optimizer.found_inf = totals[BAD:].sum().clamp(max=1)  # 1: nothing changes
         optimizer.step()
         optimizer.zero_grad()  # here: no gradients lie about during the next forward
         stop.at_once = False  # from now on there is something to lose
-        watch.look(step, loss, norms, signals)
+        watch.look(step, loss, norms, totals)
         if watch.wished:  # by a signal in one of the processes, or by the clock
             watch.rest()
             state.save_step()
-            watch.wished = False  # late signals would wish it again at the next step
+            watch.wished = False  # late totals would wish it again at the next step
             if watch.stop:
                 raise state.stopped(stop.name)
     watch.rest()

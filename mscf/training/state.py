@@ -20,13 +20,20 @@ from typing import Self
 from torch import nn
 from torch.optim import Optimizer
 
-from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from mscf.checkpoint import read_checkpoint, write_checkpoint
 from mscf.data.splits import make_split, split_checksum, write_split
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, Finding, Stopped
+from mscf.training.best_weights import BestWeights
 from mscf.training.distributed import Ranks
 from mscf.training.history import HISTORY, TIMING, GrowingTable
 from mscf.training.log import RunLog
+from mscf.training.resume_checks import (
+    check_exact,
+    check_header,
+    check_nothing_is_lost,
+    check_same,
+)
 from mscf.training.run_folder import (
     RunRecord,
     exactly,
@@ -36,7 +43,7 @@ from mscf.training.run_folder import (
     versions,
 )
 from mscf.training.schedule import Schedule
-from mscf.training.settings import TrainSettings, differing, is_whole
+from mscf.training.settings import TrainSettings
 from mscf.training.snapshot import Position, restore, snapshot
 from mscf.training.start import start_findings
 from mscf.training.watch import CONTEXT, has_context
@@ -63,7 +70,6 @@ class RunState:
         self.split = make_split(store.index, settings.split, settings.seed)
         self.position = Position()
         self.schedule = Schedule(settings.learning_rate, settings.schedule)
-        self.best = None  # of the checkpoint of the best weights: epoch and digest
         self.epoch_seconds = 0.0  # of the epoch before
         self.silent_steps = 0  # since a pixel was last drawn
         out = settings.out
@@ -74,7 +80,7 @@ class RunState:
         ]
         if has_context(model):
             self.tables.append(GrowingTable(out / "context.csv", CONTEXT))
-        self.last_file, self.best_file = out / "last.ckpt", out / "best.ckpt"
+        self.last_file, self.best = out / "last.ckpt", BestWeights(out / "best.ckpt")
         self._clock = self._saved = time.monotonic()
 
     @classmethod
@@ -103,7 +109,7 @@ class RunState:
         if there:
             state._resume()
         else:
-            state._check_nothing_is_lost()
+            check_nothing_is_lost(settings.out, state.best.path)
             if ranks.first:
                 state._begin()
         ranks.wait()  # nobody begins while the first one still cuts a table
@@ -154,13 +160,12 @@ class RunState:
             ):
                 table.append(*row)
             if self.schedule.improved:
-                digest = write_checkpoint(
-                    self.best_file, self.model.state_dict(), self._header()
-                )
-                self.best = {"epoch": epoch, "digest": digest}
+                self.best.write(self.model, self._header())
+        elif self.schedule.improved:
+            self.best.mark = None  # the first one's to know: this one hears no digest
         if self.schedule.back_to_best and not self.schedule.end:
             self.ranks.wait()
-            self._load_best()
+            self.best.load(self.model)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate
         self.position = Position(epoch + 1)
@@ -195,7 +200,7 @@ class RunState:
             CheckpointError: ``best.ckpt`` is damaged, or not the one of this state.
         """
         self.ranks.wait()
-        epoch = self._load_best()
+        epoch = self.best.load(self.model)
         if self.ranks.first:
             self.record.update(status="evaluating", best_epoch=epoch)
 
@@ -207,20 +212,6 @@ class RunState:
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self._clock
 
-    def _load_best(self) -> int:
-        """The best weights into the model; the epoch that they are of."""
-        weights, header = read_checkpoint(self.best_file)
-        epoch = header.get("epoch")
-        if not is_whole(epoch) or epoch < 0:
-            raise CheckpointError(
-                self.best_file, "must say its epoch", repr(epoch), "checkpoint-state"
-            )
-        # The first one alone: the others do not hear the digest of what it writes.
-        if self.ranks.first and self.best and header["digest"] != self.best["digest"]:
-            raise self._other_best(header, self.best)
-        load_weights(self.model, weights, self.best_file)
-        return epoch
-
     def _write_last(self) -> None:
         self._saved = time.monotonic()
         if not self.ranks.first:
@@ -228,28 +219,12 @@ class RunState:
         state = {  # floats come back from JSON with the same bits
             "position": asdict(self.position),
             "schedule": asdict(self.schedule),
-            "best": self.best,
+            "best": self.best.mark,
             "tables": {table.path.name: table.mark() for table in self.tables},
         }
         tensors = snapshot(self.model, self.optimizer)
         write_checkpoint(self.last_file, tensors, self._header() | {"state": state})
         self.record.update(status="training", epochs_done=self.position.epoch)
-
-    def _check_nothing_is_lost(self) -> None:
-        """Without ``last.ckpt`` only a run killed before its first one starts anew.
-
-        Raises:
-            CheckpointError: epochs of it are done; its best weights stay.
-        """
-        path = self.settings.out / "run.json"  # says so only after last.ckpt is there
-        done = read_record(path).get("epochs_done") if path.exists() else 0
-        if done:
-            raise CheckpointError(
-                self.settings.out, "must be a new folder",
-                f"a run of {done} epochs, its last.ckpt is gone", "run-exists",
-                f"choose another --out; --finetune-from {self.best_file} takes its "
-                "weights along",
-            )  # fmt: skip
 
     def _begin(self) -> None:
         settings = self.settings
@@ -266,7 +241,7 @@ class RunState:
                     "it starts anew",
                 )
             )
-            self.best_file.unlink(missing_ok=True)
+            self.best.path.unlink(missing_ok=True)
         write_split(self.split, settings.out, settings.split, settings.seed)
         for table in self.tables:
             table.start()
@@ -280,35 +255,27 @@ class RunState:
     def _resume(self) -> None:
         path = self.settings.out / "run.json"
         content = read_record(path)
-        self._check_same(content)
+        check_same(self.settings, self.store, content)
         tensors, header = read_checkpoint(self.last_file)
-        self._check_header(header)
+        check_header(self.last_file, header, self._header())
         state = header["state"]
         try:
             position = Position(**state["position"])
             schedule = Schedule(**state["schedule"])
-            inexact = self._inexact(header["settings"] | header["exact"])
+            there = header["settings"] | header["exact"]
             done = schedule.end or position.epoch >= self.settings.epochs
-            if inexact and not (done or self.settings.allow_inexact):
-                raise CheckpointError(
-                    self.settings.out,
-                    "must be resumed where its bits come out the same",
-                    ", ".join(inexact),
-                    "run-exact",
-                    "choose another --out, or give --allow-inexact and the run's "
-                    "record keeps it",
-                )
+            inexact = check_exact(self.settings, there, bool(done))
             for table in self.tables:
                 table.check(state["tables"][table.path.name])
-            torn = self._best_is_torn(state)
+            best = BestWeights(self.best.path, state["best"])
+            torn = best.are_torn(position.epoch)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 self.last_file, "its record must be one that a run writes", repr(error),
                 "checkpoint-state", "take its weights along with --finetune-from",
             ) from error  # fmt: skip
         restore(tensors, self.model, self.optimizer, self.last_file)
-        self.position, self.schedule = position, schedule
-        self.best = state["best"]
+        self.position, self.schedule, self.best = position, schedule, best
         if torn:
             # The killed attempt of this epoch gained, and its weights took the place of
             # those before. Where bits are not repeated (a GPU, --allow-inexact) this
@@ -329,81 +296,12 @@ class RunState:
         self.log.say(f"resumed in {self.position}")
         self.record = RunRecord(path, content)
         again = sitting() | {"epoch": self.position.epoch}
-        if inexact and not done:
+        if inexact:
             self.record.content["inexact"] = [*content.get("inexact", []), *inexact]
         self.record.update(
             status="training",
             settings=self.settings.recorded(),
             resumed=[*content.get("resumed", []), again | {"step": self.position.step}],
-        )
-
-    def _check_same(self, content: dict) -> None:
-        """The run in the folder must be of these settings and this data."""
-        other = differing(self.settings, content.get("settings", {}))
-        if content.get("store", {}).get("checksum") != self.store.checksum:
-            other["data"] = (self.store.folder, "a store of other content")
-        if other:
-            name, (new, old) = next(iter(other.items()))
-            raise CheckpointError(
-                self.settings.out,
-                f"must be resumed with the same settings ({', '.join(other)})",
-                f"{name} {new} instead of {old}",
-                "run-settings",
-                "give the same, choose another --out, or take its weights alone with "
-                "--finetune-from",
-            )
-
-    def _check_header(self, header: dict) -> None:
-        """The checkpoint must be that run's, too."""
-        expected = self._header()
-        for name in ("method", "classes", "image_size", "store", "split"):
-            if header.get(name) != expected[name]:
-                raise CheckpointError(
-                    self.last_file, f"must be of {name} {expected[name]}",
-                    header.get(name), "checkpoint-run",
-                    "take its weights alone with --finetune-from",
-                )  # fmt: skip
-        if not isinstance(header.get("state"), dict):
-            raise CheckpointError(
-                self.last_file, "must hold the state of a run", "weights alone",
-                "checkpoint-state", "take them along with --finetune-from",
-            )  # fmt: skip
-
-    def _inexact(self, there: dict) -> list[str]:
-        """What would make the rest of the run differ in its last bits.
-
-        ``there`` is how it was, settings included: a checkpoint may be of before one
-        of them was found to move bits.
-        """
-        return [
-            f"{name} {value} instead of {there[name]}"
-            for name, value in exactly(self.settings).items()
-            if there[name] != value
-        ]
-
-    def _best_is_torn(self, state: dict) -> bool:
-        """Whether the run was killed between writing its best weights and its state.
-
-        Then they are of the very epoch that is made again; else they must be those
-        that the state believes in.
-        """
-        if state["best"] is None:
-            return False
-        _, header = read_checkpoint(self.best_file)
-        if header["digest"] == state["best"]["digest"]:
-            return False
-        if header["epoch"] != state["position"]["epoch"]:
-            raise self._other_best(header, state["best"])
-        return True
-
-    def _other_best(self, header: dict, best: dict) -> CheckpointError:
-        """What to raise where ``best.ckpt`` is not the one of the state."""
-        return CheckpointError(
-            self.best_file,
-            f"must be of epoch {best['epoch']}, as last.ckpt says",
-            f"epoch {header['epoch']}, digest {header['digest'][:12]}",
-            "checkpoint-best",
-            "take back the file that belongs to this run, or start anew",
         )
 
     def _remove_parts(self) -> None:

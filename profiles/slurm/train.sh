@@ -32,11 +32,16 @@ else
 fi
 code=$?
 
-# torchrun ends with 1 whatever its processes ended with; mscf leaves that in a file: 75
-# of those that were asked, 8 of those that lost them. Any other is why the rest was asked.
-left=$(grep -ohs '"code": [0-9]*' "$out"/rank-*.json)
-if [ "$code" != 0 ] && grep -q ' 75$' <<< "$left" && ! grep -qvE ' (75|8)$' <<< "$left"; then
-  code=75
+# torchrun ends with 1 whatever its processes ended with; each of mscf's leaves why in a
+# file, but for one that was killed. Only if all were asked, or lost those that were, 75.
+if [ "${SLURM_JOB_NUM_NODES:-1}" != 1 ] && [ "$code" != 0 ]; then
+  left=$(grep -ohs '"check": "[a-z-]*"' "$out"/rank-*.json)
+  others=$(grep -vE '"(stopped|rank-lost|rank-failed|launcher-gone)"' <<< "$left")
+  processes=$((SLURM_JOB_NUM_NODES * ${SLURM_GPUS_ON_NODE:-1}))
+  if grep -q '"stopped"' <<< "$left" && [ -z "$others" ] &&
+    [ "$(wc -l <<< "$left")" = "$processes" ]; then
+    code=75
+  fi
 fi
 if [ "$code" = 75 ]; then
   scontrol requeue "$SLURM_JOB_ID"

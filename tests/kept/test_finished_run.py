@@ -77,7 +77,7 @@ def test_a_run_from_elsewhere_is_opened_with_its_store_of_here(
 def test_a_store_that_is_not_there_is_named_and_what_to_give(
     from_elsewhere, tmp_path
 ) -> None:
-    line = r"tiny: .*no store\.json.*give a notebook that folder as data \[store-mis"
+    line = r"tiny: .*no store\.json.*give that folder as data \[store-mis"
     for data in (None, tmp_path / "tiny"):
         with pytest.raises(CheckpointError, match=line):
             open_run(from_elsewhere.folder, data)
@@ -101,10 +101,15 @@ def test_everything_that_a_page_makes_of_a_run_is_made_with_that_store(
         attributions.attributions_of_run(folder, 1, tmp_path)
     shutil.copytree(folder, tmp_path / "runs/mscf/fold-0/seed-0")
     assert fresh_drawings(tmp_path / "runs", ["mscf"], data=data).pool
+    kept = keep_run(folder, tmp_path / "results", beside=True, data=data)
+    assert (kept / "per_slice.csv").is_file()
 
 
 def test_a_run_split_by_slice_says_that_its_patients_were_trained_on(run) -> None:
     assert " test patients, not seen in training; one" in run_in_words(run.folder)
+    change_record(run.folder, lambda r: r["settings"].update(finetune_from="a/b.ckpt"))
+    assert "in training, what b.ckpt had seen apart; one" in run_in_words(run.folder)
+    change_record(run.folder, lambda r: r["settings"].update(finetune_from=None))
     change_record(run.folder, lambda r: r["settings"].update(split="slice"))
     words = run_in_words(run.folder)
     assert "patients, split by slice: training had other slices of theirs; one" in words

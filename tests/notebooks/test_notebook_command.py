@@ -357,6 +357,17 @@ def test_the_command_works_however_it_is_started(way, repository) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_papermill_with_an_output_path_executes_in_a_terminal(repository) -> None:
+    before = (repository / "notebooks/small.ipynb").read_bytes()
+    code, said = in_terminal([*LITERAL, "out.ipynb", "-p", "seed", "4"])
+    assert code == 0, said
+    executed = read(repository / "out.ipynb")
+    assert executed.metadata.papermill.parameters == {"seed": 4}
+    assert "seed 5" in executed.cells[-1].outputs[0].text
+    assert (repository / "notebooks/small.ipynb").read_bytes() == before
+
+
 @pytest.mark.check
 def test_papermill_without_an_output_path_refuses_in_a_terminal(repository) -> None:
     code, said = in_terminal([*LITERAL, "-p", "seed", "4"])

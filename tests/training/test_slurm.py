@@ -109,18 +109,31 @@ def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("codes", "expected"), [((75, 8), 75), ((75, 5), 1), ((8, 8), 1), ((), 1)]
+    ("nodes", "checks", "expected"),
+    [
+        (2, ("stopped", "rank-lost"), 75),
+        (2, ("stopped", "stopped"), 75),
+        (2, ("stopped", "loss-finite"), 1),
+        (2, ("stopped", "ranks-connect"), 1),
+        (2, ("stopped",), 1),  # the other was killed and left nothing
+        (2, ("rank-lost", "rank-lost"), 1),
+        (2, (), 1),
+        (1, ("stopped",), 1),  # there mscf's own code holds
+    ],
 )
 def test_only_a_job_whose_processes_were_all_asked_is_queued_again(
-    codes, expected, sbatch, tmp_path
+    nodes, checks, expected, sbatch, tmp_path
 ) -> None:
-    out, stub = tmp_path / "run", tmp_path / "bin/torchrun"
+    out = tmp_path / "run"
     out.mkdir()
     left = [
-        f"echo '{{\"code\": {c}}}' > {out}/rank-{n}.json" for n, c in enumerate(codes)
+        f'echo \'{{"check": "{check}"}}\' > {out}/rank-{rank}.json'
+        for rank, check in enumerate(checks)
     ]
-    stub.write_text("\n".join(["#!/bin/bash", *left, "exit 1", ""]))
-    job = sbatch(out, 2)
+    for stub in ("torchrun", "mscf"):
+        text = "\n".join(["#!/bin/bash", *left, "exit 1", ""])
+        (tmp_path / "bin" / stub).write_text(text)
+    job = sbatch(out, nodes)
     job.communicate(timeout=60)
     assert job.returncode == expected
     assert (tmp_path / "queue").exists() == (expected == 75)

@@ -258,10 +258,10 @@ def test_the_state_is_saved_in_long_epochs_too(
     assert len(saved) >= 3
 
 
-def test_a_save_whose_facts_come_late_is_made_once(
+def test_a_save_whose_totals_come_late_is_made_once(
     small, tiny_store, tmp_path, monkeypatch
 ) -> None:
-    """As on a GPU, where a step's facts are read when the next one has been sent."""
+    """As on a GPU, where a step's totals are read when the next one has been sent."""
     read, save, saved = finite.Watch._read, state.RunState.save_step, []
 
     def saved_once(run_state) -> None:
