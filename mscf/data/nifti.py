@@ -49,6 +49,7 @@ MOST_VOXELS = 10**9  # 3,800 slices of 512 x 512
 FURTHEST = 2**24  # bytes; where voxels begin, behind the header and its extensions
 SIZES = (1e-4, 1e4)  # of a voxel, in whatever unit: metres, mm and micrometres pass
 AWAY, FLAT = 1e7, 1e4  # of the origin, likewise; of axes nearly in one plane
+PIECE = 2**18  # bytes at once: igzip reads what it is asked for, and then copies it
 SLACK = 2**20  # bytes of zeros that may follow the voxels
 RENAME = "give it the ending of what it is"
 BEGINNINGS = {  # what files are that have another name
@@ -323,7 +324,7 @@ def fill(
     room = memoryview(stored.view(np.uint8))
     done = 0
     while done < len(room):
-        n = stream.readinto(room[done:])
+        n = stream.readinto(room[done : done + PIECE])
         if not n:
             raise file_short(path, header.end, start + done)
         done += n

@@ -50,7 +50,7 @@ def resize_masks(slices: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Labels ``(N, side, side)`` to ``(N, size, size)``: the nearest pixel centre's."""
     side = slices.shape[-1]
     nearest = ((np.arange(size) + 0.5) * side / size).astype(int)
-    return np.ascontiguousarray(slices[:, nearest][:, :, nearest])
+    return slices.take(nearest, axis=1).take(nearest, axis=2)
 
 
 def resize_back(logits: Tensor, height: int, width: int) -> Tensor:

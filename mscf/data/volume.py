@@ -27,7 +27,6 @@ from mscf.errors import Finding, InputError
 LIVER, TUMOUR = 1, 2
 LABELS = (0, LIVER, TUMOUR)  # 0 is background
 FAT = -20  # HU; a CT of a body goes at least so low
-PLANES = 16  # of a file at once
 ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
 
 
@@ -75,8 +74,8 @@ def read_volume(path: Path) -> Volume:
     """
     header, voxels, sha256 = read_nifti(path)
     seen = GreyValues(path)
-    for start in range(0, voxels.shape[2], PLANES):  # what is looked at stays small
-        seen.add(voxels[..., start : start + PLANES], start)
+    for plane in range(voxels.shape[2]):  # what is looked at stays in the cache
+        seen.add(voxels[..., plane : plane + 1], plane)
     seen.check(header.dtype)
     return turned(voxels, header, sha256, path)
 
@@ -172,11 +171,11 @@ class GreyValues:
             place = tuple(int(i) for i in where)
             self.first_bad = self.first_bad or (*place[:2], start + place[2])
             self.bad += n
+        values = values.ravel(order="K")  # as they lie in memory: a view
         low, high = values.min(), values.max()
         self.low, self.high = min(self.low, low), max(self.high, high)
         if len(self.some) < 3:
-            between = (values != low) & (values != high)
-            third = values.flat[between.argmax()]
+            third = values[((values != low) & (values != high)).argmax()]
             self.some |= {low.item(), high.item(), third.item()}
         self.size += values.size
         self.tissue += np.count_nonzero((values > 800) & (values < 1250))
