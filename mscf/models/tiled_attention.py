@@ -2,17 +2,21 @@
 
 Forward keeps the log-sum-exp of every row; backward makes each tile of the map anew
 from it (Rabe and Staats 2021, arXiv 2112.05682; Dao et al. 2022, arXiv 2205.14135).
-What makes it fast on a CPU: a tile stays in the cache while it is used, oneDNN forms
-the products, and a subtraction from every row is one more column in the product before
+What makes it fast on a CPU: a tile stays in the cache while it is used, the faster of
+two libraries forms the products, and a subtraction from every row is one more column in the product before
 it, ``[q, -lse] [k, 1]^T = q k^T - lse``. B batch, N and M positions, d and C features.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-TILE = 896, 896  # rows and columns, among the best of those that were timed
+CPU = Path("/proc/cpuinfo")
+INTEL = CPU.is_file() and "GenuineIntel" in CPU.read_text()
+TILE = 896, 448 if INTEL else 896  # rows and columns, the best that were timed
 EVERY = 16  # key that is asked where a row's largest entry may lie
 SAFE = 1e30  # a row's sum of exponentials beyond which the guess was a poor one
 
@@ -113,13 +117,14 @@ def attend_image_backward(
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a b^T``, by oneDNN where torch has it.
+    """``a b^T``, by oneDNN where torch has it and the processor is not Intel's.
 
-    MKL, which torch takes for products of float32, keeps to AVX2 on AMD's processors
-    and is half as fast there. ``b`` must be dense, or transposed and dense: of other
-    layouts oneDNN makes something very slow.
+    MKL, which torch takes for products of float32, is the faster one on Intel's own. On
+    AMD's it keeps to AVX2 and is half as fast. ``b`` must be dense, or transposed and
+    dense: of other layouts oneDNN makes something very slow.
     """
-    if a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    with_onednn = torch.backends.mkldnn.is_available() and not INTEL
+    if with_onednn and a.dtype == torch.float32:
         return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return a @ b.mT
 

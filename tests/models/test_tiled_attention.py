@@ -49,7 +49,11 @@ def test_tiles_give_what_the_whole_map_gives(n, m, small_tiles) -> None:
     assert_as_plain(inputs(n, m))
 
 
-def test_a_size_that_no_tile_divides_gives_what_the_whole_map_gives() -> None:
+@pytest.mark.parametrize("intel", [True, False])
+def test_a_size_that_no_tile_divides_gives_what_the_whole_map_gives(
+    intel, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "INTEL", intel)  # the one product, or the other
     n = 57 * 59  # 3.8 tiles of either
     assert_as_plain(inputs(n, n, channels=8, batch=1, dtype=torch.float32), 1e-5)
     assert_as_plain(inputs(n, n, channels=8, batch=1))
