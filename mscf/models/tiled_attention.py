@@ -3,8 +3,9 @@
 Forward keeps the log-sum-exp of every row; backward makes each tile of the map anew
 from it (Rabe and Staats 2021, arXiv 2112.05682; Dao et al. 2022, arXiv 2205.14135).
 What makes it fast on a CPU: a tile stays in the cache while it is used, the faster of
-two libraries forms the products, and a subtraction from every row is one more column in the product before
-it, ``[q, -lse] [k, 1]^T = q k^T - lse``. B batch, N and M positions, d and C features.
+two libraries forms the products, and a subtraction from every row is one more column in
+the product before it, ``[q, -lse] [k, 1]^T = q k^T - lse``. B batch, N and M positions,
+d and C features.
 """
 
 from __future__ import annotations

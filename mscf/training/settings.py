@@ -57,7 +57,7 @@ class TrainSettings:
     accumulate: int = 1  # forward passes that a process makes for one step
     precision: str = "auto"  # float32, bf16; auto: bf16 where the machine has it
     compile: bool = False  # torch.compile; its first step takes minutes
-    cuda_graph: bool = False  # on a GPU: a step's kernels recorded, sent as one
+    cuda_graph: bool = False  # on a GPU: a step's kernels captured, sent as one
     sync_batch_norm: bool = False  # statistics over the GPUs' slices, not each GPU's
     workers: int | None = None  # loading processes a process; None: 0 on a CPU
     deterministic: bool = False  # on GPUs: equal bits each time, slower
@@ -293,7 +293,7 @@ def check_together(settings: TrainSettings) -> None:
 
 
 def against_a_graph(settings: TrainSettings) -> str | None:
-    """What a step's kernels cannot be recorded with; None where they can."""
+    """What a step's kernels cannot be captured with; None where they can."""
     if settings.device.type == "cpu":
         return "the CPU"
     if settings.accumulate > 1:  # a pass writes its gradients over those before
