@@ -90,16 +90,16 @@ def published(tmp_path_factory) -> Path:
 def run(python: Path, notebook: Path, executed: Path, **environment: str) -> None:
     """Runs it where it lies, fails when a cell does, and prints what it took.
 
-    A process that asks for more than Binder has is refused it; of all of them together,
-    papermill in the place of Lab's server, what is in use is looked at.
+    Binder ends what holds more than its 2 GB. Looked at is what all processes hold
+    together, papermill in the place of Lab's server; a limit on what they reserve
+    (``prlimit --data``) would count what malloc has long given back.
     """
-    cap = ["prlimit", f"--data={MEMORY_MB}000000"]
     papermill = [str(python), "-m", "papermill", str(notebook), str(executed)]
     options = ["--kernel", "python3", "--no-progress-bar", "--cwd", notebook.parent]
     ours = {"PYTHONPATH", "JUPYTER_PATH"}  # would bring what is not given there
     bare = {k: v for k, v in os.environ.items() if k not in ours} | environment
     log = executed.with_suffix(".log")
-    code, took = watch([*cap, *papermill, *map(str, options)], bare, log)
+    code, took = watch([*papermill, *map(str, options)], bare, log)
     if executed.is_file():
         failed = failed_cell(nbformat.read(executed, as_version=4))
         assert failed is None, f"code cell {failed[0]}: {failed[1].evalue}"
