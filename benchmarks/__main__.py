@@ -39,6 +39,8 @@ def main() -> None:
     of_gpu = set(options.topics) & set(GPU_TOPICS)
     if of_gpu and of_gpu != set(options.topics):
         parser.error(f"topics of a GPU run apart (found: {', '.join(options.topics)})")
+    if of_gpu and not options.quick and not torch.cuda.is_available():
+        parser.error(f"{min(of_gpu)} needs a GPU; --quick shows that it runs")
     if not of_gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the others are races on a processor
     with tempfile.TemporaryDirectory() as thrown_away:

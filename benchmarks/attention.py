@@ -1,7 +1,7 @@
 """The spatial context alone: time and memory, ours beside the map in full.
 
-Predicted: about 5 times faster at most (all products at the machine's matrix rate, two
-passes of exp); 2.0 to 2.5 were seen in a spike, and a memory of 1/49.
+Predicted: about 2.5 times faster with a memory of 1/49, as was seen in a spike; 5 times
+would be the most (all products at the machine's matrix rate, two passes of exp).
 """
 
 from __future__ import annotations

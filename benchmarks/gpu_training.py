@@ -1,15 +1,13 @@
-"""A GPU: what stands around a step: compiling it, loading for it, bf16 over many.
+"""A GPU: what stands around a step: compiling it, bf16 over many, whole training.
 
 Predicted for an H100 and 16 cores: compiled, 1.3 times faster after a minute or two of
-compiling; the loader gives 16 times what one core gives, above 1,000 slices a second;
-losses of bf16 and float32 within 1 % over 200 steps. Whole training alone: 100 slices a
-second kernel by kernel (seen so in a run of the excerpt), 400 with recorded steps.
+compiling; losses of bf16 and float32 within 1 % over 200 steps. Whole training alone:
+100 slices a second kernel by kernel (seen so in a run of the excerpt), 400 captured.
 """
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +16,7 @@ import pandas as pd
 from benchmarks.gpu_step import BATCH, SLICES
 from benchmarks.racing import figure, measured, race, seconds, spread
 from benchmarks.step import DEVICE, SIZE, loss_difference, step
-from mscf.data.dataset import SliceDataset, begin, make_loader
 from mscf.data.phantom import make_phantoms
-from mscf.data.processes import cores
 from mscf.data.store import prepare
 from mscf.training.loop import train
 from mscf.training.settings import TrainSettings
@@ -37,25 +33,6 @@ def compiled(size: int) -> list[dict]:
         figure(f"{what}, compiled", times, names),
         measured(f"{what}, compiled: the first one", first, "seconds"),
     ]
-
-
-def loading(size: int, batch: int, batches: int) -> list[dict]:
-    """Slices a second of the loader with a worker a core, as training reads them."""
-    workers = min(16, cores())
-    with tempfile.TemporaryDirectory() as folder:
-        cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
-        store = prepare(cases, Path(folder, "store"), size=size)
-        rows = list(range(len(store.index))) * (1 + batches // 4)
-        slices = SliceDataset(store, rows[: batches * batch], augment=True)
-        loader = make_loader(slices, batch, shuffle=True, workers=workers)
-        loaded = begin(loader)
-        for _ in range(batches // 4):  # the workers import first
-            next(loaded)
-        start = time.perf_counter()
-        n = sum(len(images) for images, _ in loaded)
-        rate = n / (time.perf_counter() - start)
-    what = f"loading with augmentation, {size}, {workers} workers"
-    return [measured(what, rate, "slices a second", workers=workers)]
 
 
 def trained(size: int, batch: int, patients: int, epochs: int) -> Iterator[dict]:
@@ -79,13 +56,11 @@ def trained(size: int, batch: int, patients: int, epochs: int) -> Iterator[dict]
 
 
 def figures(quick: bool) -> Iterator[dict]:
-    """Loading, bf16 over many steps, whole training, compiling: the longest last."""
+    """Bf16 over many steps, whole training, compiling: the longest last."""
     if quick:
-        yield from loading(192, 2, 4)
         yield from loss_difference(192, 1, 2)
         yield from trained(192, 2, 2, 2)
         return
-    yield from loading(SIZE, BATCH, 200)
     yield from loss_difference(SIZE, BATCH, 200)
     yield from trained(SIZE, BATCH, 12, 4)
     yield from compiled(SIZE)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from importlib.util import find_spec
 
 from benchmarks.racing import figure, race
 
-# With a torch of another build torchvision needs two schemas first; all forms have it.
-BOTH = "import mscf.compat, torch, torchvision"
+# Beside a torch of another build torchvision needs two schemas first; so all forms have
+# them, from a file of mscf that is run without mscf.
+SCHEMAS = f"import runpy; kept = runpy.run_path({find_spec('mscf.compat').origin!r})"
+BOTH = f"{SCHEMAS}; import torch, torchvision"
 FORMS = {
     "torch, torchvision": BOTH,
     "mscf": f"{BOTH}; import mscf.models.mscf_net",

@@ -8,14 +8,16 @@ one, 200 or more for ours, which carries one channel and samples it once.
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from benchmarks.racing import figure, measured, race
-from mscf.data.dataset import SliceDataset
+from mscf.data.dataset import SliceDataset, begin, make_loader
 from mscf.data.phantom import make_phantoms
+from mscf.data.processes import cores
 from mscf.data.store import prepare
 
 THREADS = 1
@@ -37,6 +39,25 @@ def ours(slices: SliceDataset, keys: list[int]) -> None:
     """One channel, as `mscf train` reads it in its first epoch."""
     for i in keys:
         slices[0, i]
+
+
+def with_workers(size: int, batch: int, batches: int) -> dict:
+    """Slices a second of the loader with a worker a core, as a GPU's training reads."""
+    workers = min(16, cores())
+    with tempfile.TemporaryDirectory() as folder:
+        cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
+        store = prepare(cases, Path(folder, "store"), size=size)
+        rows = list(range(len(store.index))) * (1 + batches // 4)
+        slices = SliceDataset(store, rows[: batches * batch], augment=True)
+        loader = make_loader(slices, batch, shuffle=True, workers=workers)
+        loaded = begin(loader)
+        for _ in range(batches // 4):  # the workers import first
+            next(loaded)
+        start = time.perf_counter()
+        n = sum(len(images) for images, _ in loaded)
+        rate = n / (time.perf_counter() - start)
+    what = f"loading with augmentation, {size}, {workers} workers"
+    return measured(what, rate, "slices a second", workers=workers)
 
 
 def figures(quick: bool) -> list[dict]:

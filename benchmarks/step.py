@@ -1,7 +1,7 @@
 """Training steps of whole networks, ours beside the plain form.
 
 A step is forward, cross entropy, backward and Adam on one slice of 448. Predicted for
-two cores: 1.9 to 2.1 times faster with 40 % of the memory; the convolutions are the
+two cores: 1.9 to 2.1 times faster with 38 % of the memory; the convolutions are the
 machine's own and bound it. `gpu_step.py` takes the same steps on a GPU.
 """
 

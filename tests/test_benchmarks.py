@@ -101,6 +101,18 @@ def test_an_unknown_topic_ends_in_one_line_that_names_the_others(
     assert "speed" in last
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_topic_of_a_gpu_is_refused_without_one_and_nothing_is_written(
+    monkeypatch, capsys, tmp_path
+) -> None:
+    words = ["benchmarks", "gpu_step", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit):
+        main()
+    assert "gpu_step needs a GPU" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
 def test_forms_take_turns_and_the_first_rounds_do_not_count() -> None:
     calls = []
     forms = {name: lambda name=name: calls.append(name) for name in "ab"}

@@ -12,6 +12,7 @@ from msd_tar import layout, write_tar
 from server import serve
 from typer.testing import CliRunner
 
+from mscf.data.phantom import make_phantoms
 from mscf.data.store import Store
 from mscf.kept.any_pixel import read_asked
 
@@ -99,6 +100,26 @@ def test_power_writes_the_same_tables_twice(tmp_path) -> None:
         assert one == other
         committed = (ROOT / "results/excerpt-448" / name).read_text().splitlines()
         assert one.decode().splitlines()[0] == committed[0]
+
+
+@pytest.mark.check
+def test_facts_of_scans_are_those_of_the_cases_given(tmp_path) -> None:
+    cases = make_phantoms(tmp_path / "cases", 8, seed=0, size=128)
+    scan = tmp_path / "scan"
+    scan.mkdir()
+    for part, name in (("imagesTr", "volume"), ("labelsTr", "liver")):
+        first = min((cases / part).glob("*.nii.gz"))
+        shutil.copy(first, scan / f"{name}.nii.gz")
+    out = tmp_path / "facts"
+    result = run("scan_facts", cases, scan, cases, out, "--size", 192)
+    assert result.exit_code == 0, result.output
+    facts = {file.stem: json.loads(file.read_text()) for file in out.iterdir()}
+    real = facts["anatomy"]["real"]
+    assert (real["cases"], real["as_they_are"], real["left_right"]) == (9, 0, 9)
+    pairs = facts["look_alikes"]["phantoms"]
+    assert (pairs["pairs"], pairs["of_one_patient"]) == (28, 8 - pairs["patients"])
+    by_slice, by_patient = (facts["copying"][k] for k in ("slice", "patient"))
+    assert by_patient["beside_training"] == 0 < by_slice["beside_training"]
 
 
 @pytest.fixture

@@ -71,6 +71,19 @@ def test_attention_holds_no_map_in_memory(dtype) -> None:
     assert torch.cuda.max_memory_allocated() - before < 300 * 2**20
 
 
+def test_nan_spreads_as_in_the_plain_form() -> None:
+    tensors = inputs(49, 64)
+    tensors[1][0, 20, 3] = float("nan")
+    got, want = (result_and_gradients(form, tensors) for form in (attend, plain))
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a.isfinite(), b.isfinite())
+
+
+def test_an_empty_batch_gives_an_empty_one() -> None:
+    got = result_and_gradients(attend, inputs(49, 64, batch=0))
+    assert [x.shape[:2] for x in got] == 4 * [(0, 49)]
+
+
 def test_a_captured_step_gives_the_losses_of_the_steps_one_by_one() -> None:
     losses = {}
     for kind in ("searched", "graphed"):

@@ -12,6 +12,8 @@ from mscf.evaluation.kept_run import read_record
 
 ONE = ["data", "split", "method", "epochs", "device", "torch", "commit"]
 MACHINE = ["data", "device", "processor", "cores", "system", "Python", "torch", "numpy"]
+OTHER = ["files", "n", "record", "made_by", "since", "commit", "machine", "remark"]
+UNNAMED = "none, and not named in provenance.csv"
 
 
 def kept_runs(results: Path) -> pd.DataFrame:
@@ -97,20 +99,63 @@ def measurements(results: Path) -> pd.DataFrame:
     """
     rows = []
     for path in sorted(results.rglob("*.json")):
+        if path.name == "run.json":
+            continue
         try:
             made = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(path, "must be JSON", error, "result-json") from error
-        if not isinstance(made, dict) or "made" not in made:
+        day = isinstance(made, dict) and (made.get("made") or made.get("started"))
+        if not day:
             continue
         machine = made.get("machine", {})
         rows.append({
-            "file": str(path.relative_to(results)),
-            "made": made["made"][:10],
+            "file": path.relative_to(results).as_posix(),
+            "made": day[:10],
             "commit": made.get("commit", "")[:7],
             "device": machine.get("device", ""),
-            "processor": machine.get("cpu", ""),
+            "processor": machine.get("cpu", "not recorded"),
             "torch": made.get("versions", {}).get("torch", ""),
         })  # fmt: skip
     columns = ["file", "made", "commit", "device", "processor", "torch"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def other_files(results: Path) -> pd.DataFrame:
+    """A row for every kind of file that says nothing of its machine itself.
+
+    They are named in ``results/provenance.csv``, by pattern: columns ``OTHER``, with
+    how many files there are. Files that nothing names come last, one a row.
+
+    Raises:
+        InputError: the table has other columns, or a result is damaged.
+    """
+    others = without_a_record(results)
+    table = named(results)
+    matched = [others & set(results.glob(pattern)) for pattern in table["files"]]
+    table.insert(1, "n", list(map(len, matched)))
+    rest = sorted(others.difference(*matched))
+    unnamed = pd.DataFrame({"files": [p.relative_to(results).as_posix() for p in rest]})
+    unnamed = unnamed.assign(n=1, record=UNNAMED)
+    return pd.concat([table, unnamed], ignore_index=True).fillna("")[OTHER]
+
+
+def without_a_record(results: Path) -> set[Path]:
+    """Files in no folder of a ``run.json`` that are no JSON of `measurements`."""
+    runs = {path.parent for path in results.rglob("run.json")}
+    own = {results / file for file in measurements(results)["file"]}
+    files = {path for path in results.rglob("*") if path.is_file()}
+    return {path for path in files - own if not runs & set(path.parents)}
+
+
+def named(results: Path) -> pd.DataFrame:
+    """``results/provenance.csv``; without a row where there is none."""
+    path = results / "provenance.csv"
+    columns = [name for name in OTHER if name != "n"]
+    if not path.is_file():
+        return pd.DataFrame(columns=columns, dtype=str)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table) != columns:
+        must = f"must have the columns {', '.join(columns)}"
+        raise InputError(path, must, ", ".join(table), "columns")
+    return table

@@ -17,7 +17,7 @@ from torch import Tensor
 
 CPU = Path("/proc/cpuinfo")
 INTEL = CPU.is_file() and "GenuineIntel" in CPU.read_text()
-TILE = 896, 448 if INTEL else 896  # rows and columns, the best that were timed
+TILE = (896, 448 if INTEL else 896)  # rows, columns: the best that were timed
 EVERY = 16  # key that is asked where a row's largest entry may lie
 SAFE = 1e30  # a row's sum of exponentials beyond which the guess was a poor one
 
@@ -118,7 +118,7 @@ def attend_image_backward(
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a b^T``, by oneDNN where torch has it and the processor is not Intel's.
+    """``a b^T``, by oneDNN where torch has it and Linux names no Intel.
 
     MKL, which torch takes for products of float32, is the faster one on Intel's own. On
     AMD's it keeps to AVX2 and is half as fast. ``b`` must be dense, or transposed and

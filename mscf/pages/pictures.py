@@ -19,11 +19,14 @@ from torch import nn
 
 from mscf.evaluation.metrics import slice_metrics
 from mscf.evaluation.results_table import GROUPS
+from mscf.evaluation.runs import read_runs
+from mscf.evaluation.spread import scatter, single_gains
 from mscf.kept.examples import read_examples
 from mscf.models import METHODS, build
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.visualisation.architecture import draw_architecture, output_shapes
 from mscf.visualisation.context_block import draw_context_block
+from mscf.visualisation.methods import draw_gains
 from mscf.visualisation.segmentations import (
     draw_errors,
     draw_labels,
@@ -114,6 +117,26 @@ def losses(files: Sequence[Path]) -> Figure:
     return figure
 
 
+def gains(files: Sequence[Path]) -> Figure:
+    """The paper's gain over each baseline, and those of every training here."""
+    results = files[0].parents[5]  # of <data>/<split>/<method>/<fold>/<seed>/<file>
+    paper = pd.read_csv(results / "paper/table1.csv", index_col="key")["dice"]
+    nine = [key for key in METHODS if key != "mscf"]
+    found = {
+        name: single_gains(
+            read_runs(results / data / "patient", list(METHODS)).rows, "mscf", nine
+        )
+        for name, data in {"phantoms": "phantoms-192", "CT": "excerpt-448"}.items()
+    }
+    deviations = {k: scatter(v).loc["all", "deviation"] for k, v in found.items()}
+    claimed = {key: paper["mscf"] - paper[key] for key in nine}
+    titles = {key: method.title for key, method in METHODS.items()}
+    figure, ax = plt.subplots(figsize=(6.5, 4.6))
+    draw_gains(ax, claimed, found, deviations, titles)
+    ax.set_xlabel("Dice, Ours minus baseline, percentage points")
+    return figure
+
+
 def methods(_files: Sequence[Path]) -> Figure:
     """Parameters against multiply-accumulates of the ten, a colour a group."""
     figure, ax = plt.subplots(figsize=(6.5, 3.8))
@@ -152,5 +175,6 @@ PICTURES: Mapping[str, Picture] = MappingProxyType(
         "predictions": Picture(predictions, EXAMPLES, "png"),
         "losses": Picture(losses, "excerpt-448/patient/*/*/*/history.csv"),
         "methods": Picture(methods),
+        "gains": Picture(gains, "*/patient/*/*/*/per_slice.csv"),
     }
 )

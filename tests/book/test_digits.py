@@ -25,12 +25,15 @@ NUMBER = re.compile(
     r"(?<![\w.,])(?<!\w-)\d+(,\d{3})*(\.\d+)?(e-?\d+)?"
     rf"(?![.,]\d)(?=({UNIT})?(?!\w))"  # 3.5s, but not 3-D, 16th or a hash
 )
+COUNTED = "scans|cases|patients|volumes|phantoms|pairs|slices|epochs|lesions|tumours"
 MEASURE = re.compile(
     r"\s?(((to|and|or)|[-–])\s?[\d.,]+\s?)?"  # 3 to 5 s
     rf"(%|({UNIT}|percent|percentage|points?|pixels?|seconds?|minutes?|hours?|times"
-    r"|[GT]MAC|patients|lesions|tumours)\b)"
+    rf"|[GT]MAC)\b|([a-z-]+\s)?({COUNTED})\b)"  # 27 real scans
+    r"|\s(out\s)?of\s((the\s|all\s)?[\d…]|(them|these|those|which|whom)\b)"  # 3 of 4
 )
-OF_NONE = r"\b(?! ?(%|m?s\b|[kMGT]i?B|slices|patients|steps))"
+PART = re.compile(r"[\d…]\s(out\s)?of\s(the\s|all\s)?$")  # what the whole stands behind
+OF_NONE = rf"\b(?! ?(%|m?s\b|[kMGT]i?B|steps|{COUNTED}))"
 # What needs no reference wherever it stands, and why.
 RULES = {
     "a size, as 448 × 448": r"\d[\d,]* ?[×x] ?\d[\d,]*( ?[×x] ?\d+)*( pixels)?",
@@ -38,6 +41,10 @@ RULES = {
     "a year": rf"\b(19|20)\d\d{OF_NONE}",
     "a level, by convention": r"95 % (interval|of the draws)|p (<|below) 0\.05",
     "the HU window, a setting of every run": r"[-−]40(,| to| and) 160\b( HU)?",
+    "the excerpt's size, as its makers tell it": (
+        r"\b26 (cases|scans)( of 24 patients)?|\b18 (cases|of which) keep only every"
+    ),
+    "the paper's patience": r"(after|next) (10|20) epochs",
     "part of a name": r"\b(Python|RECIST|BY-SA|Section) \d\.\d+\b|SHA-256|AVX-512",
     "said before it was measured": r"Predicted: ([^.]|\.\d)*|predicted \d+",
 }  # fmt: skip
@@ -54,12 +61,13 @@ def printed_in_the_paper() -> set[str]:
 
 
 def looks_measured(number: re.Match) -> bool:
-    """Whether it has decimals, thousands or a unit, or counts a hundred or more."""
+    """Whether it has decimals, thousands or a unit, or counts things or a hundred."""
     text = number[0]
     if text.replace(",", "") in printed_in_the_paper():
         return False
-    has_unit = MEASURE.match(number.string, number.end()) is not None
-    return has_unit or not text.isdigit() or int(text) >= 100
+    counts = MEASURE.match(number.string, number.end())
+    counts = counts or PART.search(number.string, 0, number.start())
+    return bool(counts) or not text.isdigit() or int(text) >= 100
 
 
 def inside(number: re.Match, pattern: str) -> bool:
@@ -182,6 +190,12 @@ def test_numbers_are_looked_for_in_prose_alone() -> None:
         ("1,234 slices, 345 of them, 1e-3", ["1,234", "345", "1e-3"]),
         ("2.5x in 30s, 192 slices, 2000 steps", ["2.5", "30", "192", "2000"]),
         ("78.41 % and 7,190 slices, as the paper prints", []),
+        (
+            "On 27 real scans, 26 of 27, … of 90; 33 epochs",
+            ["27", "26", "27", "90", "33"],
+        ),
+        ("3 to 5 pairs, 18 of them, 4 of … slices", ["3", "5", "18", "4"]),
+        ("26 scans of 24 patients, halved after\n10 epochs, in 10 epochs", ["10"]),
         ("12 folds, 3-D, Fig. 4, C1, 99, ten, 16th, in 2026", []),
         ("448 × 448 × 129, 256 channels, −40 to\n160 HU, p < 0.05", []),
         ("the 95 % interval, at least 94 %", ["94"]),

@@ -1,12 +1,21 @@
 """Every committed result says where it comes from."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from mscf.errors import InputError
-from mscf.evaluation.provenance import by_machine, kept_runs, measurements
+from mscf.evaluation.provenance import (
+    OTHER,
+    UNNAMED,
+    by_machine,
+    kept_runs,
+    measurements,
+    other_files,
+    without_a_record,
+)
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -82,12 +91,68 @@ def test_every_kept_run_and_measurement_here_names_its_machine() -> None:
     assert (
         runs.loc[runs["commit"] == "not recorded", "runs"].sum() <= 5
     )  # the first ones
-    named = {path.name for path in RESULTS.rglob("*.json")} - {
-        "run.json",
-        "summary.json",
-    }
-    computed = {"audit.json", "power.json", "log-odds.json", "plain.json"}
-    assert named == {Path(file).name for file in files["file"]} | computed
+
+
+def git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=RESULTS, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def test_every_file_here_has_a_record_or_is_named_as_without_one() -> None:
+    table = other_files(RESULTS)
+    assert list(table.loc[table["record"] == UNNAMED, "files"]) == []
+    assert (table["n"] > 0).all()  # no row of a file that is gone
+    assert table["n"].sum() == len(without_a_record(RESULTS))  # none named twice
+    named = table[["files", "record", "made_by", "remark"]]
+    assert named.astype(bool).all(axis=None)
+
+
+def test_what_is_said_of_a_file_without_a_record_is_in_the_history() -> None:
+    if git("rev-parse", "--is-shallow-repository") != "false":
+        pytest.skip("the history is not here")
+    table = other_files(RESULTS)
+    dated = table[table["commit"] != ""]
+    assert len(dated) > 10
+    for row in dated.to_dict("records"):
+        known = git("log", "--abbrev=7", "--format=%h %as", "--", row["files"])
+        assert f"{row['commit']} {row['since']}" in known.splitlines(), row["files"]
+
+
+def test_a_file_that_nothing_names_is_a_row_of_its_own(tmp_path) -> None:
+    keep(tmp_path)
+    (tmp_path / "toys-192/patient/mscf/fold-0/seed-0/per_slice.csv").touch()
+    (tmp_path / "race.json").write_text('{"made": "2026-11-20"}')
+    (tmp_path / "power.json").write_text('{"seed": 0}')
+    (tmp_path / "a.csv").touch()
+    columns = ",".join(name for name in OTHER if name != "n")
+    rows = "*.csv,none of its own,typed,,,,with this table", "gone/*,none,x,,,,"
+    (tmp_path / "provenance.csv").write_text("\n".join([columns, *rows, ""]))
+    table = other_files(tmp_path)
+    assert table[["files", "n"]].to_numpy().tolist() == [
+        ["*.csv", 2], ["gone/*", 0], ["power.json", 1],
+    ]  # fmt: skip
+    assert table["record"].iloc[-1] == UNNAMED
+
+
+def test_without_a_table_every_file_is_unnamed(tmp_path) -> None:
+    (tmp_path / "a.csv").touch()
+    table = other_files(tmp_path)
+    assert list(table) == OTHER
+    assert table[["files", "record"]].to_numpy().tolist() == [["a.csv", UNNAMED]]
+
+
+def test_a_table_with_other_columns_is_refused(tmp_path) -> None:
+    (tmp_path / "provenance.csv").write_text("file,why\n")
+    with pytest.raises(InputError, match=r"must have the columns files, record"):
+        other_files(tmp_path)
+
+
+def test_a_run_that_lies_by_itself_is_a_measurement(tmp_path) -> None:
+    record = {"started": "2026-11-20T01:00:00+00:00", "commit": "abcdef0123"}
+    (tmp_path / "plain.json").write_text(json.dumps(record))
+    (row,) = measurements(tmp_path).to_dict("records")
+    assert (row["file"], row["made"]) == ("plain.json", "2026-11-20")
+    assert (row["commit"], row["processor"]) == ("abcdef0", "not recorded")
 
 
 def test_a_damaged_file_is_named(tmp_path) -> None:

@@ -24,7 +24,7 @@ from mscf.models.context import (
 from mscf.models.danet import ChannelAttention
 
 ROOT = Path(__file__).parents[2]
-SHAPES = [(28, 28), (14, 22), (1, 9)]
+SHAPES = [(28, 28), (14, 22), (1, 9), (1, 1)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
@@ -48,7 +48,7 @@ def test_spatial_context_equals_its_plain_form(height, width, dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize(("height", "width"), [(14, 22), (1, 9)])
+@pytest.mark.parametrize(("height", "width"), [(14, 22), (1, 9), (1, 1)])
 def test_channel_context_equals_its_plain_form(height, width, dtype) -> None:
     torch.manual_seed(0)
     block = with_scales(ChannelContext()).to(dtype)
@@ -57,17 +57,56 @@ def test_channel_context_equals_its_plain_form(height, width, dtype) -> None:
     assert_same(block, channel_context_plain, x, TOLERANCE[dtype])
 
 
+def whole_block_plain(block, x):
+    spatial = spatial_context_plain(block.spatial, x)
+    return spatial + channel_context_plain(block.channel, x)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_whole_block_equals_the_sum_of_its_plain_forms(dtype) -> None:
     torch.manual_seed(0)
     block = with_scales(ContextBlock(16)).to(dtype)
     x = 0.2 * torch.randn(2, 16, 7, 10, dtype=dtype)
+    assert_same(block, whole_block_plain, x, TOLERANCE[dtype])
 
-    def plain(block, x):
-        spatial = spatial_context_plain(block.spatial, x)
-        return spatial + channel_context_plain(block.channel, x)
 
-    assert_same(block, plain, x, TOLERANCE[dtype])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda x: x.contiguous(memory_format=torch.channels_last),
+        lambda x: torch.stack([x, x], dim=-1)[..., 0],
+        lambda x: x.mT.contiguous().mT,
+        lambda x: x[:1].expand_as(x),
+    ],
+    ids=["channels last", "strided", "transposed", "expanded"],
+)
+def test_a_block_gives_the_same_of_any_layout(layout) -> None:
+    torch.manual_seed(0)
+    x = layout(0.3 * torch.randn(2, 16, 5, 7))
+    assert_same(with_scales(ContextBlock(16)), whole_block_plain, x, 1e-5)
+
+
+def test_a_block_gives_nothing_of_an_empty_batch() -> None:
+    x = torch.randn(0, 16, 5, 7, requires_grad=True)
+    out = with_scales(ContextBlock(16))(x)
+    out.sum().backward()
+    assert out.shape == x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_not_finite_spreads_in_a_block_as_in_its_plain_form(number) -> None:
+    torch.manual_seed(0)
+    block = with_scales(ContextBlock(16))
+    x = 0.3 * torch.randn(2, 16, 5, 7)
+    x[0, 3, 2, 2] = number
+    got, want = block(x), whole_block_plain(block, x)
+    assert not want[0].isfinite().any()
+    torch.testing.assert_close(got.isfinite(), want.isfinite(), rtol=0, atol=0)
+
+
+def test_a_channel_context_has_second_derivatives() -> None:
+    x = 0.3 * torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(with_scales(ChannelContext().double()), (x,))
 
 
 @pytest.mark.parametrize("eq5", ["literal", "rows"])
