@@ -1,8 +1,9 @@
 """What this book needs beside Jupyter Book.
 
 - The repository's address, and with it every edit, issue and launch button, comes from
-  ``GITHUB_REPOSITORY``, so that a fork's book points to the fork. Without it (a build
-  at home) there are none of these buttons.
+  ``GITHUB_REPOSITORY``, so that a fork's book points to the fork; the word ADDRESS of
+  a page is that address. Without it (a build at home) there are none of these buttons,
+  and the word stays.
 - ``{res}`` writes a number of a result file, linked to that file; ``{pycode}`` shows
   the code of one class or function as it is in the package; ``{drawn}`` a picture of
   `mscf.pages.pictures`; ``{any-pixel}`` a kept slice of which any pixel can be asked
@@ -17,6 +18,7 @@ import ast
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import textwrap
@@ -34,13 +36,17 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.directives.code import CodeBlock
 from sphinx.directives.patches import Figure
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+import mscf
 
 logger = logging.getLogger(__name__)
 
 # What MathJax loads for TeX in, HTML out: 3 MB of the 9 MB that its package copies.
 MATHJAX = ("tex-chtml.js", "input/tex", "output/chtml")
+NOTED = "mscf_results"  # of a page's metadata: which result files its pictures show
 
 
 class ResultRole(SphinxRole):
@@ -182,44 +188,95 @@ def defined_name(node: ast.AST) -> str | None:
 class DrawnDirective(Figure):
     """``{drawn} NAME`` draws a picture of `mscf.pages.pictures`; else as ``figure``.
 
-    The page is built anew when the code changes or the results that are drawn.
+    The page is built anew when the package changes, what the drawn results hold, or
+    which there are.
     """
 
     def run(self) -> list[nodes.Node]:
         """The figure, its picture written into the stage."""
         # Imports torch: only the pages that have this wait for it.
-        from matplotlib import pyplot as plt
+        from mscf.errors import MscfError, printable
+        from mscf.kept.archives import DAMAGED
+        from mscf.pages.pictures import PICTURES
 
-        from mscf.pages import pictures
-        from mscf.visualisation.style import use_style
-
-        env = self.state.document.settings.env
-        name, source = self.arguments[0], Path(env.srcdir)
-        picture = pictures.PICTURES.get(name)
-        if picture is None:
-            known = ", ".join(pictures.PICTURES)
+        env, name = self.state.document.settings.env, self.arguments[0]
+        if name not in PICTURES:
+            known = ", ".join(PICTURES)
             raise self.error(f"{{drawn}} {name}: must be one of {known}")
-        files = sorted((source / "results").glob(picture.files or "none"))
-        if picture.files and not files:
-            raise self.error(f"{{drawn}} {name}: no results/{picture.files}")
-        for file in (Path(pictures.__file__), *files):
-            env.note_dependency(str(file))
-        use_style()
-        with plt.rc_context({"svg.hashsalt": name}):  # equal bytes each time
-            figure = picture.draw(files)
-            place = source / f"book/_pictures/{name}.{picture.form}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            undated = {"Date": None} if picture.form == "svg" else {}
-            figure.savefig(place, dpi=150, metadata=undated)
-            plt.close(figure)
+        pattern = PICTURES[name].files
+        files = note_results(env, pattern)
+        note_package(env)
+        if pattern and not files:
+            raise self.error(f"{{drawn}} {name}: no results/{pattern}")
+        try:
+            place = draw(name, files, Path(env.srcdir, "book/_pictures"))
+        except (*DAMAGED, LookupError, MscfError) as error:
+            found = printable(f"{type(error).__name__}: {error}")
+            source = f" from results/{pattern}" if pattern else ""
+            raise self.error(f"{{drawn}} {name}{source}: {found}") from error
         self.arguments[0] = f"/book/_pictures/{place.name}"
         return super().run()
+
+
+def draw(name: str, files: list[Path], folder: Path) -> Path:
+    """Writes a picture of `mscf.pages.pictures`; its file."""
+    from matplotlib import pyplot as plt
+
+    from mscf.pages.pictures import PICTURES
+    from mscf.visualisation.style import use_style
+
+    picture = PICTURES[name]
+    place = folder / f"{name}.{picture.form}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    undated = {"Date": None} if picture.form == "svg" else {}
+    use_style()
+    with plt.rc_context({"svg.hashsalt": name}):  # equal bytes each time
+        figure = picture.draw(files)
+        figure.savefig(place, dpi=150, metadata=undated)
+        plt.close(figure)
+    return place
+
+
+def note_package(env: BuildEnvironment) -> None:
+    """The page that is read is built anew when a file of the package changes."""
+    for file in Path(mscf.__file__).parent.rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            env.note_dependency(str(file))
+
+
+def note_results(env: BuildEnvironment, pattern: str) -> list[Path]:
+    """The page that is read is built anew when such results come, change or go."""
+    files = find_results(env, pattern)
+    for file in files:
+        env.note_dependency(str(file))
+    env.metadata[env.docname].setdefault(NOTED, {})[pattern] = files
+    return files
+
+
+def find_results(env: BuildEnvironment, pattern: str) -> list[Path]:
+    """The files below ``results/`` of a pattern; of an empty one none."""
+    return sorted(Path(env.srcdir, "results").glob(pattern)) if pattern else []
+
+
+def pages_of_other_results(
+    _app: Sphinx, env: BuildEnvironment, *_known: set[str]
+) -> list[str]:
+    """The pages for which there are other result files now than were drawn.
+
+    Sphinx itself sees files that change or go, not those that come.
+    """
+    return [
+        page
+        for page, noted in env.metadata.items()
+        for pattern, files in noted.get(NOTED, {}).items()
+        if find_results(env, pattern) != files
+    ]
 
 
 class AnyPixelDirective(SphinxDirective):
     """``{any-pixel} results/.../any_pixel.npz`` shows that slice, to be asked.
 
-    The page is built anew when the file changes, or what draws it.
+    The page is built anew when the file changes, or the package that draws it.
     """
 
     required_arguments = 1
@@ -229,13 +286,13 @@ class AnyPixelDirective(SphinxDirective):
         # Imports torch: only the page that has this waits for it.
         from mscf.errors import MscfError
         from mscf.kept.any_pixel import read_asked
-        from mscf.visualisation import ask_page
+        from mscf.visualisation.ask_page import ask_page
 
         path = Path(self.env.srcdir, self.arguments[0])
-        for file in (path, *Path(ask_page.__file__).parent.glob("ask_page*")):
-            self.env.note_dependency(str(file))
+        self.env.note_dependency(str(path))
+        note_package(self.env)
         try:
-            figure = ask_page.ask_page(read_asked(path))
+            figure = ask_page(read_asked(path))
         except MscfError as error:
             logger.warning("{any-pixel}: %s", error, location=self.get_location())
             return []
@@ -247,7 +304,8 @@ def set_address(_app: Sphinx, config: Config) -> None:
     options = config.html_theme_options
     options["navbar_persistent"] = []  # else a second search field, above the page
     repository = os.environ.get("GITHUB_REPOSITORY", "")
-    options["repository_url"] = f"https://github.com/{repository}" if repository else ""
+    address = f"https://github.com/{repository}" if repository else ""
+    options["repository_url"] = config.repository_address = address
     if not repository:
         config.suppress_warnings = [*config.suppress_warnings, "sitemap.configuration"]
         return
@@ -261,6 +319,12 @@ def set_address(_app: Sphinx, config: Config) -> None:
     }
     owner, name = repository.split("/")
     config.html_baseurl = config.ogp_site_url = f"https://{owner}.github.io/{name}/"
+
+
+def write_address(app: Sphinx, _page: str, source: list[str]) -> None:
+    """The word ADDRESS of a page (``git clone ADDRESS``), where it is known."""
+    if address := app.config.repository_address:
+        source[0] = re.sub(r"\bADDRESS\b", address, source[0])
 
 
 def set_mode(
@@ -337,7 +401,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("pycode", CodeDirective)
     app.add_directive("drawn", DrawnDirective)
     app.add_directive("any-pixel", AnyPixelDirective)
+    # "env": all pages are read anew when it changes, the word ADDRESS stands in them.
+    app.add_config_value("repository_address", "", "env")
     app.connect("config-inited", set_address)
+    app.connect("source-read", write_address)
+    app.connect("env-get-outdated", pages_of_other_results)
     app.connect("html-page-context", set_mode)
     app.connect("html-page-context", set_stamp)
     app.connect("html-page-context", set_colab_branch, priority=502)  # theme: 501

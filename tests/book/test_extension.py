@@ -1,4 +1,4 @@
-"""The role {res}, the directives {pycode} and {any-pixel}, in a book of one page."""
+"""Roles, directives and the repository's address, in a book of one page."""
 
 import io
 import json
@@ -7,16 +7,27 @@ import shutil
 from dataclasses import replace
 from html import unescape
 from importlib.metadata import version
+from pathlib import Path
 
 import mscf_book
+import nbformat
 import pytest
+from matplotlib import pyplot as plt
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
+import mscf
 from mscf.kept.any_pixel import read_asked, write_asked
+from mscf.pages import pictures
 from mscf.paths import root
 
-EXTENSIONS = ["myst_parser", "sphinx_book_theme", "mscf_book"]
+SETTINGS = {
+    "extensions": ["myst_nb", "sphinx_book_theme", "mscf_book"],
+    "html_theme": "sphinx_book_theme",
+    "nb_execution_mode": "off",
+    # Unsaid, myst_nb writes them into a default that later books of this process share.
+    "source_suffix": {".md": "myst-nb", ".ipynb": "myst-nb"},
+}
 RESULTS = {
     "dice": {"mean": 0.61234, "folds": [0.5, 0.75]},
     "method": "mscf",
@@ -33,6 +44,7 @@ class Page:
         self.results = root / "results/run.json"
         self.results.write_text(json.dumps(RESULTS))
         (root / "index.md").write_text("# Title\n")
+        self.drawings = 0  # how often a counted picture was drawn
 
     def write(self, text: str) -> "Page":
         (self.root / "index.md").write_text(f"# Title\n\n{text}\n")
@@ -43,8 +55,7 @@ class Page:
         with docutils_namespace():
             app = Sphinx(
                 str(self.root), None, str(self.root / "html"), str(self.root / "trees"),
-                "html", {"extensions": EXTENSIONS, "html_theme": "sphinx_book_theme"},
-                status=None, warning=warnings,
+                "html", SETTINGS, status=None, warning=warnings,
             )  # fmt: skip
             app.build()
         self.warnings = warnings.getvalue()
@@ -179,6 +190,89 @@ def test_drawn_puts_a_picture_there_and_draws_it_anew_only_with_its_code(page) -
     assert (page.root / "html/_images/block.svg").read_bytes() == first
 
 
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> Path:
+    """A package in the place of ours, for the pages' sake, with two files."""
+    (tmp_path / "mscf/__pycache__").mkdir(parents=True)
+    (tmp_path / "mscf/__pycache__/panels.pyc").write_text("")
+    (tmp_path / "mscf/visualisation").mkdir()
+    (tmp_path / "mscf/visualisation/panels.py").write_text("")
+    monkeypatch.setattr(mscf, "__file__", str(tmp_path / "mscf/__init__.py"))
+    return tmp_path / "mscf"
+
+
+@pytest.fixture
+def counted(page, package, monkeypatch) -> Page:
+    """A page with a picture of some histories, which counts how often it is drawn."""
+
+    def draw(files):
+        page.drawings += 1
+        return plt.figure()
+
+    monkeypatch.setattr(
+        pictures, "PICTURES", {"counted": pictures.Picture(draw, "*/history.csv")}
+    )
+    add_history(page, "first")
+    page.write("```{drawn} counted\n:alt: none\n```")
+    assert page.warnings == ""
+    assert page.drawings == 1
+    return page
+
+
+def add_history(page: Page, run: str) -> None:
+    (page.root / "results" / run).mkdir(exist_ok=True)
+    (page.root / "results" / run / "history.csv").write_text("epoch,loss\n")
+
+
+def test_drawn_draws_nothing_anew_when_nothing_of_it_changes(counted, package) -> None:
+    counted.results.write_text("{}")  # not of this picture
+    (package / "__pycache__/panels.pyc").write_text("compiled")
+    assert counted.build().drawings == 1
+
+
+def test_drawn_draws_anew_when_any_file_of_the_package_changes(
+    counted, package
+) -> None:
+    (package / "visualisation/panels.py").write_text("COLOUR = 1")
+    assert counted.build().drawings == 2
+
+
+@pytest.mark.parametrize("run", ["first", "second"])
+def test_drawn_draws_anew_when_a_result_changes_or_comes(run, counted) -> None:
+    add_history(counted, run)
+    assert counted.build().drawings == 2
+    assert counted.build().drawings == 2
+
+
+def test_drawn_draws_anew_when_a_result_goes(counted) -> None:
+    add_history(counted, "second")
+    counted.build()
+    (counted.root / "results/second/history.csv").unlink()
+    assert counted.build().drawings == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("losses", b"epoch,los\n0,1\n", "KeyError: 'loss'"),
+        ("losses", b"epoch,loss\nx,1\n", "TypeError: "),
+        ("losses", b"", "EmptyDataError: "),
+        ("losses", b"epoch,loss\n\xff,1", "UnicodeDecodeError: "),
+        ("slices", b"PK\3\4\n", "InputError: "),
+    ],
+)
+def test_drawn_names_page_and_picture_of_a_damaged_result(
+    name, content, said, page
+) -> None:
+    pattern = pictures.PICTURES[name].files
+    path = page.root / "results" / pattern.replace("*", "cenet")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    page.write(f"```{{drawn}} {name}\n:alt: none\n```")
+    start = f"index.md:3: ERROR: {{drawn}} {name} from results/{pattern}: {said}"
+    assert start in page.warnings.splitlines()[0]
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("blok", "must be one of"), ("losses", "no results/")]
 )
@@ -201,6 +295,17 @@ def test_any_pixel_shows_a_kept_slice_and_is_built_anew_with_it(page) -> None:
     assert '<b onclick="x">' not in page.html
 
 
+def test_any_pixel_is_built_anew_when_any_file_of_the_package_changes(
+    page, package, monkeypatch
+) -> None:
+    monkeypatch.setattr("mscf.kept.any_pixel.read_asked", str)
+    monkeypatch.setattr("mscf.visualisation.ask_page.ask_page", lambda _: "before")
+    assert "before" in page.write("```{any-pixel} results/run.json\n```").text
+    monkeypatch.setattr("mscf.visualisation.ask_page.ask_page", lambda _: "after")
+    (package / "visualisation/panels.py").write_text("COLOUR = 1")
+    assert "after" in page.build().text
+
+
 def test_any_pixel_warns_of_a_file_that_is_not_there(page) -> None:
     page.write("```{any-pixel} results/none.npz\n```")
     assert "index.md:3: WARNING: {any-pixel}:" in page.warnings
@@ -210,3 +315,48 @@ def test_any_pixel_warns_of_a_file_that_is_not_there(page) -> None:
 def test_a_page_says_of_which_version_it_is(page) -> None:
     foot = page.build().html.split("bd-footer-content")[-1]
     assert re.search(rf"mscf {version('mscf')}( \([0-9a-f]+\))?, \d+ \w+ 20\d\d", foot)
+
+
+CLONE = "From ADDRESS:\n\n```bash\ngit clone ADDRESS mscf\nls MY_ADDRESS\n```"
+KNOWN = "https://github.com/who/what"
+
+
+def write_notebook(page: Page, text: str) -> Page:
+    made = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell(f"# Title\n\n{text}", id="clone")]
+    )
+    (page.root / "index.md").unlink()
+    nbformat.write(made, page.root / "index.ipynb")
+    return page.build()
+
+
+@pytest.mark.parametrize("write", [Page.write, write_notebook])
+def test_the_word_address_is_the_repository_s_where_it_is_known(
+    write, page, monkeypatch
+) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "who/what")
+    write(page, CLONE)
+    assert f"From {KNOWN}:" in page.text
+    assert f"git clone {KNOWN} mscf" in page.text
+    assert "ls MY_ADDRESS" in page.text
+
+
+def test_a_page_is_built_anew_when_the_repository_is_another(page, monkeypatch) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "who/before")
+    assert "git clone https://github.com/who/before mscf" in page.write(CLONE).text
+    monkeypatch.setenv("GITHUB_REPOSITORY", "who/what")
+    assert f"git clone {KNOWN} mscf" in page.build().text
+
+
+def test_the_word_address_stays_where_the_repository_is_unknown(
+    page, monkeypatch
+) -> None:
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    page.write(CLONE)
+    assert "From ADDRESS:" in page.text
+    assert "git clone ADDRESS mscf" in page.text
+
+
+def test_the_page_with_the_commands_names_the_address_by_that_word() -> None:
+    cells = nbformat.read(root() / "notebooks/reproduce.ipynb", as_version=4).cells
+    assert "git clone ADDRESS mscf" in "\n".join(cell.source for cell in cells)

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 from bs4 import BeautifulSoup
+from execute import content_key
 from prose import ROOT, blocks, sources
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 NEW = 0.98765
+HISTORY = "excerpt-448/patient/cenet/fold-0/seed-0/history.csv"
+FORMS = {  # in which a page shows the loss of epoch 3
+    "role": f"{{res}}`{HISTORY}:epoch=3:loss`",
+    "table": f"```{{csv-table}}\n:file: /results/{HISTORY}\n```",
+    "picture": "```{drawn} losses\n:alt: none\n```",
+}
 
 
 def values_of(page: str) -> list[str]:
@@ -42,19 +49,34 @@ def write_pages(root: Path) -> dict[str, list[str]]:
     return pages
 
 
-def build(root: Path) -> dict[str, list[str]]:
-    """The values of each page as a reader sees them; again, only what changed."""
+def build(root: Path) -> dict[str, BeautifulSoup]:
+    """The pages as a reader gets them; again, only what changed is read."""
     settings = {"extensions": ["myst_parser", "mscf_book"], "html_theme": "basic"}
     places = root, None, root / "html", root / "trees"
     warnings = io.StringIO()
     with docutils_namespace():
         Sphinx(*places, "html", settings, status=None, warning=warnings).build()
     assert "{res}" not in warnings.getvalue()
-    shown = {}
-    for file in (root / "html").glob("page-*.html"):
-        html = BeautifulSoup(file.read_text(), "html.parser")
-        shown[file.stem] = [link.text for link in html.select("a.download")]
-    return shown
+    files = (root / "html").glob("page-*.html")
+    return {f.stem: BeautifulSoup(f.read_text(), "html.parser") for f in files}
+
+
+def shown_values(root: Path) -> dict[str, list[str]]:
+    """What stands on each page for its {res} once the book is built."""
+    pages = build(root).items()
+    return {page: [a.text for a in html.select("a.download")] for page, html in pages}
+
+
+def shown_forms(root: Path, notebook) -> dict[str, str]:
+    """Role, table and picture once the book is built; the key of a notebook's page."""
+    pages = build(root)
+    picture = pages["page-picture"].find("img", alt="none")["src"]
+    return {
+        "role": pages["page-role"].select_one("a.download").text,
+        "table": pages["page-table"].table.text,
+        "picture": (root / "html" / picture).read_text(),
+        "notebook": content_key(root, "notebooks/x.ipynb", notebook, {}),
+    }
 
 
 def change_json(file: Path, key: str) -> None:
@@ -90,7 +112,7 @@ def most_named(pages: dict[str, list[str]], ending: str) -> tuple[str, int]:
 
 def test_a_changed_value_changes_on_every_page_that_names_it(tmp_path) -> None:
     pages = write_pages(tmp_path)
-    before = build(tmp_path)
+    before = shown_values(tmp_path)
     changed = {}
     for ending, change in ((".json", change_json), (".csv", change_csv)):
         place, naming = most_named(pages, ending)
@@ -98,7 +120,7 @@ def test_a_changed_value_changes_on_every_page_that_names_it(tmp_path) -> None:
         file, _, key = place.partition(":")
         change(tmp_path / "results" / file, key)
         changed[place] = naming
-    after = build(tmp_path)
+    after = shown_values(tmp_path)
     seen = Counter()
     for page, values in pages.items():
         named = set()
@@ -111,3 +133,21 @@ def test_a_changed_value_changes_on_every_page_that_names_it(tmp_path) -> None:
             named |= {place} & set(changed)
         seen.update(named)
     assert seen == changed
+
+
+def test_a_changed_value_changes_in_every_form(tmp_path, notebook) -> None:
+    file = tmp_path / "results" / HISTORY
+    file.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "results" / HISTORY, file)
+    (tmp_path / "index.md").write_text("# Index\n")
+    for form, text in FORMS.items():
+        (tmp_path / f"page-{form}.md").write_text(f"# {form}\n\n{text}\n")
+    page = notebook("n = 1")
+    page.metadata.mscf = {"inputs": ["results/excerpt-448/**/history.csv"]}
+    before = shown_forms(tmp_path, page)
+    assert shown_forms(tmp_path, page) == before
+    change_csv(file, "epoch=3:loss")
+    after = shown_forms(tmp_path, page)
+    assert [form for form in before if after[form] == before[form]] == []
+    assert after["role"] == str(NEW)
+    assert str(NEW) in after["table"]
