@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,18 @@ MEMORY_MB = 2000  # what Binder gives, browser and Lab included
 JUPYTER_BOOK = WITH_US + "from jupyter_book.cli.main import main; main()"
 
 
-def main(root: Path) -> int:
+def main(
+    root: Path,
+    parameters: dict[str, dict[str, Any]] = PARAMETERS,
+    alone: set[str] = ALONE,
+) -> int:
     """Builds the book of the repository at ``root``; the exit code."""
     start = time.monotonic()
     pages = {page: source_of(root, page) for page in parse_toc_yaml(root / "_toc.yml")}
-    problems = [
-        str(Finding(page, "must be there, _toc.yml lists it", "no file", "page"))
-        for page, source in pages.items()
-        if source is None
-    ]
+    problems = check_contents(pages, {*parameters, *alone})
     if not problems:
         notebooks = [s for s in pages.values() if s.endswith(".ipynb")]
-        executions = execute_all(root, notebooks, PARAMETERS, ALONE)
+        executions = execute_all(root, notebooks, parameters, alone)
         problems += [e.problem for e in executions if e.problem]
         fill_stage(root, notebooks)
         problems += render(root)
@@ -72,6 +73,22 @@ def source_of(root: Path, page: str) -> str | None:
     """The file behind a name in the table of contents, from the root."""
     names = [f"{page}.md", f"{page}.ipynb"]
     return next((name for name in names if (root / name).is_file()), None)
+
+
+def check_contents(pages: dict[str, str | None], named: Iterable[str]) -> list[str]:
+    """Every listed page has a source; every notebook named here is a listed page."""
+    missing = [
+        Finding(page, "must be there, _toc.yml lists it", "no file", "page")
+        for page, source in pages.items()
+        if source is None
+    ]
+    must, found = "must be a page of _toc.yml, book/build.py names it", "not listed"
+    unlisted = [
+        Finding(name, must, found, "page")
+        for name in sorted(named)
+        if name.removesuffix(".ipynb") not in pages
+    ]
+    return list(map(str, missing + unlisted))
 
 
 def render(root: Path) -> list[str]:
@@ -96,15 +113,18 @@ def render(root: Path) -> list[str]:
 
 
 def warnings_of(text: str, root: Path) -> list[tuple[str, str]]:
-    """Page with line, and words of every warning that Sphinx printed, each once."""
+    """Place and words of every warning that Sphinx printed, each once."""
     text = re.sub(r"\x1b\[[\d;]*m", "", text)
-    stage = re.escape(f"{root / 'book/_stage'}/")
-    found = re.findall(
-        rf"^{stage}(\S+?(?::\d+)?): (?:WARNING|ERROR|CRITICAL): (.+)$",
-        text,
-        re.MULTILINE,
-    )
-    return list(dict.fromkeys(found))
+    warning = r"^(?:(.+?): )??(?:WARNING|ERROR|CRITICAL): (.+)$"
+    found = re.findall(warning, text, re.MULTILINE)
+    return list(dict.fromkeys((page_of(place, root), said) for place, said in found))
+
+
+def page_of(place: str, root: Path) -> str:
+    """Page with line, where Sphinx says it; a docstring's page is the API."""
+    if docstring := re.search(r"docstring of \S+", place):
+        return f"book/api.md, {docstring[0]}"
+    return place.removeprefix(f"{root / 'book/_stage'}/") or "book"
 
 
 def check_pages(html: Path, pages: list[str]) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jupyter_book.config import get_final_config
+from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -98,6 +100,51 @@ def test_every_week_the_newest_packages_are_tried_and_else_the_tested_ones() -> 
     assert len(newest) == len(tested) == 3
     assert all(" -c /dev/null " in line for line in newest)
     assert all(" -c constraints.txt " in line for line in tested)
+
+
+def test_every_week_no_failed_step_hides_another_and_the_issue_names_it() -> None:
+    weekly = dict(jobs(ROOT / ".github/workflows/weekly.yml"))
+    tried = [step for step in weekly["again"]["steps"] if "run" in step]
+    assert [step["run"] for step in tried] == ["make test", "make book", "make links"]
+    assert {step["if"] for step in tried[1:]} == {"${{ !cancelled() }}"}
+    outcomes = [
+        f"{step['run']}: ${{{{ steps.{step['id']}.outcome }}}}" for step in tried
+    ]
+    assert weekly["again"]["outputs"] == {"outcomes": ", ".join(outcomes)}
+    (tell,) = weekly["tell"]["steps"]
+    assert tell["env"]["OUTCOMES"] == "${{ needs.again.outputs.outcomes }}"
+    assert '--body "$OUTCOMES: ' in tell["run"]
+
+
+def test_the_link_check_leaves_out_dois_and_nothing_else() -> None:
+    given = yaml.safe_load((ROOT / "_config.yml").read_text())
+    settings, _ = get_final_config(
+        user_yaml=given, cli_config={"latex_individualpages": False}
+    )
+    (left_out,) = settings["linkcheck_ignore"]  # as Sphinx gets it
+    assert re.match(left_out, "https://doi.org/10.1109/CVPR.2016.90")
+    for link in ("https://arxiv.org/abs/1803.08494", "https://doi-org/10.1"):
+        assert not re.match(left_out, link)
+
+
+def test_a_doi_is_well_formed() -> None:
+    """Nothing else looks at it: the link check does not ask for DOIs."""
+    entries = parse_file(ROOT / "book/references.bib").entries
+    dois = [entry.fields["doi"] for entry in entries.values() if "doi" in entry.fields]
+    assert len(dois) > 20
+    for doi in dois:
+        assert re.fullmatch(r"10\.\d{4,9}/[-.;()/:\w]*\w", doi, re.ASCII), doi
+    assert len(set(dois)) == len(dois)
+
+
+def test_what_an_error_of_a_notebook_names_is_kept_for_who_reads_it() -> None:
+    """The machine is gone then; its files are those that it uploaded."""
+    error = (ROOT / "book/execute.py").read_text()
+    (folder,) = re.findall(r'f"see (\S+)/\{name\}"', error)
+    steps = dict(jobs(ROOT / ".github/workflows/test.yml"))["test"]["steps"]
+    (upload,) = [step for step in steps if "upload" in step.get("uses", "")]
+    assert upload["if"] == "failure()"
+    assert f"{folder}/notebooks" in upload["with"]["path"].splitlines()
 
 
 def test_another_set_of_packages_is_installed_and_the_same_is_not(tmp_path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from missing import skip_or_fail
 
 from mscf.kept.any_pixel import read_asked, write_page
 from mscf.paths import root
@@ -183,7 +184,7 @@ def test_the_page_is_small(page_file) -> None:
 
 def test_the_welcome_page_can_be_asked(visit, asked) -> None:
     if not WELCOME.is_file():
-        pytest.skip("NOT TESTED: the book is not built; run `make book`")
+        skip_or_fail("NOT TESTED: the book is not built; run `make book`")
     assert WELCOME.stat().st_size < LARGEST
     for size in SIZES:
         page = visit(size, WELCOME)

@@ -104,26 +104,67 @@ def test_failing_notebooks_are_one_line_each_and_the_rest_goes_on_and_is_measure
     assert statuses(book) == {**failed, "third.ipynb": "kept"}
 
 
+SPOILT = """\
+'''A list without an end:
+
+- one
+two
+'''
+
+from sphinx.util import logging
+
+logging.getLogger(__name__).warning("said by nobody")
+"""
+METHOD = """\
+# Method
+
+see {eq}`eq-9`, {cite}`nobody`, {res}`none.json:x`
+
+```{eval-rst}
+.. automodule:: spoilt
+```
+"""
+
+
 def test_a_warning_is_an_error_every_time(book) -> None:
     list_pages(book, "book/method")
-    book.write(
-        "book/method.md",
-        "# Method\n\nsee {eq}`eq-9`, {cite}`nobody`, {res}`none.json:x`\n",
-    )
+    book.write("book/method.md", METHOD)
+    book.write("book/_ext/spoilt.py", SPOILT)
     for _ in range(2):  # the second build reads no changed page
         done = book.build()
         assert done.returncode == 1
-        lines = done.stderr.splitlines()
-        for words in ("eq-9", "nobody", "none.json"):
-            (line,) = [x for x in lines if x.startswith("error:") and words in x]
-            assert line.startswith("error: book/method.md")
+        errors = [x for x in done.stderr.splitlines() if x.startswith("error:")]
+        for words, place in {
+            "eq-9": "book/method.md:3",
+            '"nobody"': "book/method.md:3",
+            "none.json": "book/method.md:3",
+            "unexpected unindent": "book/api.md, docstring of spoilt:4",
+            "said by nobody": "book",
+        }.items():
+            (line,) = [error for error in errors if words in error]
+            assert line.startswith(f"error: {place}: must build without a warning")
 
 
-def test_a_listed_page_that_is_missing_ends_the_build_before_it_starts(book) -> None:
+def test_a_page_whose_file_is_not_there_ends_the_build_before_it_starts(book) -> None:
     (book.root / "book/method.md").unlink()
+    notebook = book.root / "notebooks/first.ipynb"
+    notebook.rename(notebook.with_stem("renamed"))
+    book.name_notebooks({"notebooks/first.ipynb": {"n": 1}}, {"notebooks/first.ipynb"})
     done = book.build()
     assert done.returncode == 1
-    assert done.stderr.startswith("error: book/method: must be there")
+    pages = "book/method", "notebooks/first"
+    for line, page in zip(done.stderr.splitlines(), pages, strict=True):
+        assert line.startswith(f"error: {page}: must be there, _toc.yml lists it")
+    assert not (book.root / "book/_stage").exists()
+
+
+def test_settings_for_a_notebook_that_is_no_page_end_the_build(book) -> None:
+    names = "notebooks/old.ipynb", "notebooks/older.ipynb"
+    book.name_notebooks({names[0]: {"n": 1}, "notebooks/first.ipynb": {}}, {names[1]})
+    done = book.build()
+    assert done.returncode == 1
+    for line, name in zip(done.stderr.splitlines(), names, strict=True):
+        assert line.startswith(f"error: {name}: must be a page of _toc.yml")
     assert not (book.root / "book/_stage").exists()
 
 

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import itertools
-import os
 import re
 import threading
 from pathlib import Path
@@ -13,21 +12,17 @@ import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
+from missing import chromium, skip_or_fail
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 pytestmark = pytest.mark.check
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "book/_build/html"
+FOLDER = HTML.as_uri()  # as of a downloaded release, opened without a server
 PAGES = [f"{page}.html" for page in parse_toc_yaml(ROOT / "_toc.yml")]
 WIDTHS = (1280, 1024, 375)  # a desk, a tablet, a phone
-
-
-def skip_or_fail(reason: str) -> None:
-    """At home a missing piece is no fault of the book; in CI nothing may be skipped."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+BROKEN = "images => images.filter(i => !(i.complete && i.naturalWidth)).length"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,7 +72,7 @@ def visit(browser, site):
     """Opens a page of the book for one test, as a browser that has seen nothing."""
     contexts = []
 
-    def opened(name: str, **options):
+    def opened(name: str, site: str = site, **options):
         contexts.append(browser.new_context(viewport=sized(WIDTHS[0]), **options))
         return open_page(contexts[-1], site, name)
 
@@ -94,12 +89,44 @@ def reader(browser):
     context.close()
 
 
+@pytest.fixture(scope="module")
+def plain_page(browser):
+    """A phone that runs no scripts, for one page of the folder after the other."""
+    phone = {"viewport": sized(WIDTHS[-1]), "java_script_enabled": False}
+    context = browser.new_context(**phone)
+    yield open_page(context, FOLDER, PAGES[0])
+    context.close()
+
+
 @pytest.fixture(scope="module", params=PAGES)
 def page(request, reader, site):
     """Every page in turn, opened once, at a desk; a test sets width and colours."""
     reader_page = open_page(reader, site, request.param)
     yield reader_page
     reader_page.close()
+
+
+def end(call, *given) -> str:
+    """How a call ends a test: a skip that nobody caught would skip ours."""
+    with pytest.raises((pytest.skip.Exception, pytest.fail.Exception)) as ended:
+        call(*given)
+    return ended.typename
+
+
+def test_what_is_missing_is_skipped_at_home_and_fails_in_ci(monkeypatch) -> None:
+    monkeypatch.setenv("CI", "")
+    assert end(skip_or_fail, "no book") == "Skipped"
+    monkeypatch.setenv("CI", "true")
+    assert end(skip_or_fail, "no book") == "Failed"
+
+
+def test_a_missing_browser_fails_on_github_alone(monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", "true")  # as .ci/run does on every machine
+    monkeypatch.setenv("GITHUB_ACTIONS", "")
+    assert end(chromium) == "Skipped"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert end(chromium) == "Failed"
 
 
 def sized(width: int) -> dict[str, int]:
@@ -114,13 +141,17 @@ def test_a_page_has_no_barrier(page) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_page_is_whole(page, width) -> None:
     page.set_viewport_size(sized(width))
-    page.evaluate("window.MathJax && MathJax.startup.promise")
+    check_mathematics(page)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.wait_for_load_state("networkidle")
     assert page.complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    broken = "images => images.filter(i => !(i.complete && i.naturalWidth)).length"
-    assert page.eval_on_selector_all("img", broken) == 0
+    assert page.eval_on_selector_all("img", BROKEN) == 0
+
+
+def check_mathematics(page) -> None:
+    """Every formula is set, none with an error."""
+    page.evaluate("window.MathJax && MathJax.startup.promise")
     formulas = page.locator("article .math").count()
     assert page.locator("article mjx-container").count() >= formulas
     assert page.locator("article mjx-merror").count() == 0
@@ -133,9 +164,36 @@ def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(page) -> 
     assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
 
 
-def test_mathematics_can_be_read_without_scripts(visit) -> None:
+def test_mathematics_and_contents_can_be_read_without_scripts(visit) -> None:
     page = visit("book/method.html", java_script_enabled=False)
     assert page.locator("article .math").first.is_visible()
+    assert page.locator(".bd-links a:visible").count() == len(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_a_folder_reads_well_without_scripts(name, plain_page) -> None:
+    """Also on a phone, where a script would unfold the contents."""
+    page = plain_page
+    page.complaints.clear()
+    page.goto(f"{FOLDER}/{name}")
+    article = page.locator("article")
+    assert article.is_visible()
+    assert len(article.inner_text().split()) > 100
+    assert page.eval_on_selector_all("img", BROKEN) == 0
+    assert page.locator(".prev-next-footer a:visible").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[-1]
+    assert page.complaints == []
+
+
+def test_a_folder_has_mathematics_and_a_search(visit) -> None:
+    page = visit("book/method.html", FOLDER)
+    check_mathematics(page)
+    assert page.locator("article mjx-container").count() >= 7  # the paper's equations
+    assert page.complaints == []
+    # Titles alone: a browser lets no script of a folder read the pages' sentences.
+    page = visit("search.html?q=Hausdorff", FOLDER)
+    page.wait_for_selector("#search-results li a")
+    assert "Table 1" in page.locator("#search-results li a").all_inner_texts()
 
 
 def test_search_finds_a_word_of_the_book(visit) -> None:
