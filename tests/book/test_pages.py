@@ -52,14 +52,9 @@ def open_page(context, site: str, name: str):
     page.complaints = []
     say = page.complaints.append
 
-    def local_only(route) -> None:
-        if not route.request.url.startswith(site):
-            say(f"asks for {route.request.url}")
-            route.abort()
-        else:
-            route.continue_()
-
-    page.route("**/*", local_only)
+    ours = site, "data:", "blob:"
+    # Listened to, not routed: who routes has no cache, and pages share much.
+    page.on("request", lambda r: r.url.startswith(ours) or say(f"asks for {r.url}"))
     page.on("console", lambda m: m.type == "error" and say(m.text))
     page.on("pageerror", lambda error: say(str(error)))
     page.on("response", lambda r: r.status >= 400 and say(f"{r.status} {r.url}"))
@@ -219,8 +214,8 @@ def barriers(page) -> list[str]:
         "resultTypes": ["violations"],
         "preload": False,  # the browser has the styles
     }
-    alike = {"exclude": ["tbody tr:nth-child(n + 6)"]}  # minutes of the same
-    found = Axe().run(page, alike, options)
+    alike = ["tbody tr:nth-child(n + 5)", "pre span:nth-child(n + 21)"]  # minutes of it
+    found = Axe().run(page, {"exclude": alike}, options)
     return [
         f"{rule['id']}: {node['html'][:120]}: {node['failureSummary']}"
         for rule in found.response["violations"]
