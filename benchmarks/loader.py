@@ -18,7 +18,7 @@ from benchmarks.racing import figure, measured, race
 from mscf.data.dataset import SliceDataset, begin, make_loader
 from mscf.data.phantom import make_phantoms
 from mscf.data.processes import cores
-from mscf.data.store import prepare
+from mscf.data.store import Store, prepare
 
 THREADS = 1
 PLAIN = v2.Compose([
@@ -41,12 +41,17 @@ def ours(slices: SliceDataset, keys: list[int]) -> None:
         slices[0, i]
 
 
+def phantom_store(folder: Path, size: int) -> Store:
+    """Two phantoms; loading asks for no more than their slices."""
+    cases = make_phantoms(folder / "cases", 2, seed=0, size=128)
+    return prepare(cases, folder / "store", size=size)
+
+
 def with_workers(size: int, batch: int, batches: int) -> dict:
     """Slices a second of the loader with a worker a core, as a GPU's training reads."""
     workers = min(16, cores())
     with tempfile.TemporaryDirectory() as folder:
-        cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
-        store = prepare(cases, Path(folder, "store"), size=size)
+        store = phantom_store(Path(folder), size)
         rows = list(range(len(store.index))) * (1 + batches // 4)
         slices = SliceDataset(store, rows[: batches * batch], augment=True)
         loader = make_loader(slices, batch, shuffle=True, workers=workers)
@@ -64,8 +69,7 @@ def figures(quick: bool) -> list[dict]:
     """Ratio, and slices a second a core."""
     size, rounds, n = (192, 1, 8) if quick else (448, 7, 96)
     with tempfile.TemporaryDirectory() as folder:
-        cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
-        store = prepare(cases, Path(folder, "store"), size=size)
+        store = phantom_store(Path(folder), size)
         slices = SliceDataset(store, range(len(store.index)), augment=True)
         keys = [i % len(slices) for i in range(n)]
         forms = {

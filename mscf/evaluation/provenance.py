@@ -12,7 +12,7 @@ from mscf.evaluation.kept_run import read_record
 
 ONE = ["data", "split", "method", "epochs", "device", "torch", "commit"]
 MACHINE = ["data", "device", "processor", "cores", "system", "Python", "torch", "numpy"]
-OTHER = ["files", "n", "record", "made_by", "since", "commit", "machine", "remark"]
+OTHER = ["files", "n", "record", "made_by", "since", "commit", "remark"]
 UNNAMED = "none, and not named in provenance.csv"
 
 

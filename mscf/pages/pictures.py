@@ -1,6 +1,6 @@
 """The pictures on top of pages of prose, drawn from networks and kept results.
 
-Each takes the files that its pattern finds below ``results/`` and returns a figure.
+Each takes the files that its patterns find below ``results/`` and returns a figure.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Picture:
     """How a picture is drawn, from which files, and in which form it is kept."""
 
     draw: Callable[[Sequence[Path]], Figure]
-    files: str = ""  # a pattern below results/; none: from the networks alone
+    files: tuple[str, ...] = ()  # patterns below results/; none: from the networks
     form: str = "svg"
 
 
@@ -119,14 +119,14 @@ def losses(files: Sequence[Path]) -> Figure:
 
 def gains(files: Sequence[Path]) -> Figure:
     """The paper's gain over each baseline, and those of every training here."""
-    results = files[0].parents[5]  # of <data>/<split>/<method>/<fold>/<seed>/<file>
-    paper = pd.read_csv(results / "paper/table1.csv", index_col="key")["dice"]
+    (table,) = [file for file in files if file.name == "table1.csv"]
+    paper = pd.read_csv(table, index_col="key")["dice"]
     nine = [key for key in METHODS if key != "mscf"]
     found = {
         name: single_gains(
-            read_runs(results / data / "patient", list(METHODS)).rows, "mscf", nine
+            read_runs(table.parents[1] / place, list(METHODS)).rows, "mscf", nine
         )
-        for name, data in {"phantoms": "phantoms-192", "CT": "excerpt-448"}.items()
+        for name, place in COMPARED.items()
     }
     deviations = {k: scatter(v).loc["all", "deviation"] for k, v in found.items()}
     claimed = {key: paper["mscf"] - paper[key] for key in nine}
@@ -166,15 +166,17 @@ def methods(_files: Sequence[Path]) -> Figure:
 
 
 LEFT = frozenset({"cenet", "self_attention", "unet"})  # names left of their points
+COMPARED = {"phantoms": "phantoms-192/patient", "CT": "excerpt-448/patient"}
+RUNS = [f"{place}/*/*/*/per_slice.csv" for place in COMPARED.values()]
 EXAMPLES = "phantoms-shown-192/patient/mscf/fold-0/seed-0/examples.npz"
 PICTURES: Mapping[str, Picture] = MappingProxyType(
     {
         "network": Picture(network),
         "block": Picture(block),
-        "slices": Picture(slices, EXAMPLES, "png"),
-        "predictions": Picture(predictions, EXAMPLES, "png"),
-        "losses": Picture(losses, "excerpt-448/patient/*/*/*/history.csv"),
+        "slices": Picture(slices, (EXAMPLES,), "png"),
+        "predictions": Picture(predictions, (EXAMPLES,), "png"),
+        "losses": Picture(losses, ("excerpt-448/patient/*/*/*/history.csv",)),
         "methods": Picture(methods),
-        "gains": Picture(gains, "*/patient/*/*/*/per_slice.csv"),
+        "gains": Picture(gains, (*RUNS, "paper/table1.csv")),
     }
 )

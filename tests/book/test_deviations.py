@@ -4,9 +4,9 @@ import json
 import re
 from pathlib import Path
 
-import mscf_book
 import pandas as pd
 import pytest
+from result_role import find_cell, find_value
 
 from mscf.evaluation.spread import NOISE, scatter, single_gains
 from mscf.models import METHODS, VARIANTS
@@ -48,7 +48,7 @@ def test_a_point_has_paper_here_why_and_what_else(heading) -> None:
 def test_every_number_is_there(place) -> None:
     place, _, form = place.partition("|")
     file, _, key = place.partition(":")
-    find = mscf_book.find_cell if file.endswith(".csv") else mscf_book.find_value
+    find = find_cell if file.endswith(".csv") else find_value
     assert format(find(RESULTS / file, key), form)
 
 

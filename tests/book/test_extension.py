@@ -9,9 +9,9 @@ from html import unescape
 from importlib.metadata import version
 from pathlib import Path
 
-import mscf_book
 import nbformat
 import pytest
+from code_directive import find_code
 from matplotlib import pyplot as plt
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
@@ -160,7 +160,7 @@ def test_pycode_reads_decorators_constants_and_modules(tmp_path, monkeypatch) ->
     monkeypatch.syspath_prepend(tmp_path)
 
     def code(name: str) -> str:
-        return mscf_book.find_code(name)[1]
+        return find_code(name)[1]
 
     assert code("shelf.SIZE") == "SIZE: int = 3"
     assert code("shelf.OTHER") == "OTHER = 4"
@@ -210,7 +210,7 @@ def counted(page, package, monkeypatch) -> Page:
         return plt.figure()
 
     monkeypatch.setattr(
-        pictures, "PICTURES", {"counted": pictures.Picture(draw, "*/history.csv")}
+        pictures, "PICTURES", {"counted": pictures.Picture(draw, ("*/history.csv",))}
     )
     add_history(page, "first")
     page.write("```{drawn} counted\n:alt: none\n```")
@@ -264,7 +264,7 @@ def test_drawn_draws_anew_when_a_result_goes(counted) -> None:
 def test_drawn_names_page_and_picture_of_a_damaged_result(
     name, content, said, page
 ) -> None:
-    pattern = pictures.PICTURES[name].files
+    (pattern,) = pictures.PICTURES[name].files
     path = page.root / "results" / pattern.replace("*", "cenet")
     path.parent.mkdir(parents=True)
     path.write_bytes(content)

@@ -125,7 +125,7 @@ def test_a_file_that_nothing_names_is_a_row_of_its_own(tmp_path) -> None:
     (tmp_path / "power.json").write_text('{"seed": 0}')
     (tmp_path / "a.csv").touch()
     columns = ",".join(name for name in OTHER if name != "n")
-    rows = "*.csv,none of its own,typed,,,,with this table", "gone/*,none,x,,,,"
+    rows = "*.csv,none of its own,typed,,,with this table", "gone/*,none,x,,,"
     (tmp_path / "provenance.csv").write_text("\n".join([columns, *rows, ""]))
     table = other_files(tmp_path)
     assert table[["files", "n"]].to_numpy().tolist() == [

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 
 from mscf.models import METHODS
@@ -16,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 def drawn():
     def draw(name: str):
         picture = PICTURES[name]
-        return picture.draw(sorted((ROOT / "results").glob(picture.files or "none")))
+        files = [f for p in picture.files for f in (ROOT / "results").glob(p)]
+        return picture.draw(sorted(files))
 
     yield draw
     plt.close("all")
@@ -32,6 +35,18 @@ def test_each_stands_on_one_page_with_a_name_and_words_for_who_cannot_see_it() -
             assert re.search(r"^:name: fig-", options, re.M), page
             assert len(re.search(r"^:alt: (.*)", options, re.M)[1].split()) > 8, page
     assert found.keys() == PICTURES.keys()
+
+
+def test_gains_of_the_paper_stand_beside_nine_names(drawn) -> None:
+    (ax,) = drawn("gains").axes
+    paper = pd.read_csv(ROOT / "results/paper/table1.csv", index_col="key")["dice"]
+    nine = [key for key in METHODS if key != "mscf"]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == [METHODS[key].title for key in nine]
+    *trainings, claimed = ax.collections
+    claims = paper["mscf"] - paper[nine]
+    np.testing.assert_allclose(claimed.get_offsets()[:, 0], claims)
+    assert [len(one.get_offsets()) > 9 for one in trainings] == [True, True]
 
 
 @pytest.mark.parametrize("name", ["slices", "predictions"])
