@@ -1,13 +1,17 @@
-"""A book of four pages in a temporary folder, with this book's code; a browser."""
+"""A book of four pages in a temporary folder; the built book's site; a browser."""
 
+import functools
+import http.server
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import nbformat
 import pytest
-from missing import chromium
+from built import HTML, PAGES, WIDTHS, open_page, sized
+from missing import chromium, skip_or_fail
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "book"), str(ROOT / "book/_ext")]  # run from there, too
@@ -131,3 +135,46 @@ def browser():
 
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium())
+
+
+@pytest.fixture(scope="module")
+def built() -> None:
+    if not (HTML / "index.html").is_file():
+        skip_or_fail("NOT TESTED: the book is not built; run `make book`")
+
+
+@pytest.fixture(scope="module")
+def site(built):
+    """The address of the built book, served from this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=HTML)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens a page of the book for one test, as a browser that has seen nothing."""
+    contexts = []
+
+    def opened(name: str, site: str = site, **options):
+        contexts.append(browser.new_context(viewport=sized(WIDTHS[0]), **options))
+        return open_page(contexts[-1], site, name)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser, site):
+    """Where one page is opened after the other: a tab for each would take a minute."""
+    context = browser.new_context(viewport=sized(WIDTHS[0]))
+    yield open_page(context, site, PAGES[0])
+    context.close()

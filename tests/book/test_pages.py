@@ -1,87 +1,21 @@
 """The built book as a reader meets it, in a browser; `make check` builds it first."""
 
 import functools
-import http.server
 import itertools
 import re
-import threading
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
+from built import HTML, PAGES, ROOT, WIDTHS, barriers, open_page, sized
 from missing import chromium, skip_or_fail
-from sphinx_external_toc.parsing import parse_toc_yaml
 
-pytestmark = pytest.mark.check
+pytestmark = [pytest.mark.check, pytest.mark.usefixtures("built")]
 
-ROOT = Path(__file__).parents[2]
-HTML = ROOT / "book/_build/html"
 FOLDER = HTML.as_uri()  # as of a downloaded release, opened without a server
-PAGES = [f"{page}.html" for page in parse_toc_yaml(ROOT / "_toc.yml")]
-WIDTHS = (1280, 1024, 375)  # a desk, a tablet, a phone
 BROKEN = "images => images.filter(i => !(i.complete && i.naturalWidth)).length"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built() -> None:
-    if not (HTML / "index.html").is_file():
-        skip_or_fail("NOT TESTED: the book is not built; run `make book`")
-
-
-@pytest.fixture(scope="module")
-def site():
-    """The address of the built book, served from this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=HTML)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def open_page(context, site: str, name: str):
-    """A page of the book; `page.complaints` is what the browser said of it."""
-    page = context.new_page()
-    page.complaints = []
-    say = page.complaints.append
-
-    ours = site, "data:", "blob:"
-    # Listened to, not routed: who routes has no cache, and pages share much.
-    page.on("request", lambda r: r.url.startswith(ours) or say(f"asks for {r.url}"))
-    page.on("console", lambda m: m.type == "error" and say(m.text))
-    page.on("pageerror", lambda error: say(str(error)))
-    page.on("response", lambda r: r.status >= 400 and say(f"{r.status} {r.url}"))
-    page.goto(f"{site}/{name}", wait_until="load")
-    return page
-
-
-@pytest.fixture
-def visit(browser, site):
-    """Opens a page of the book for one test, as a browser that has seen nothing."""
-    contexts = []
-
-    def opened(name: str, site: str = site, **options):
-        contexts.append(browser.new_context(viewport=sized(WIDTHS[0]), **options))
-        return open_page(contexts[-1], site, name)
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture(scope="module")
-def reader(browser):
-    """A browser that keeps what all pages share: loading it each time takes minutes."""
-    context = browser.new_context(viewport=sized(WIDTHS[0]))
-    yield context
-    context.close()
+LOADED = "[...document.images].every(i => i.complete)"
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +28,13 @@ def plain_page(browser):
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def page(request, reader, site):
+def page(request, tab, site):
     """Every page in turn, opened once, at a desk; a test sets width and colours."""
-    reader_page = open_page(reader, site, request.param)
-    yield reader_page
-    reader_page.close()
+    tab.set_viewport_size(sized(WIDTHS[0]))
+    tab.emulate_media(color_scheme="light")
+    tab.complaints.clear()
+    tab.goto(f"{site}/{request.param}")
+    return tab
 
 
 def end(call, *given) -> str:
@@ -124,13 +60,13 @@ def test_a_missing_browser_fails_on_github_alone(monkeypatch) -> None:
     assert end(chromium) == "Failed"
 
 
-def sized(width: int) -> dict[str, int]:
-    return {"width": width, "height": 800}
-
-
-def test_a_page_has_no_barrier(page) -> None:
-    """First: the theme looks once which cells scroll, and makes these focusable."""
-    assert barriers(page) == []
+def test_a_barrier_is_found(browser) -> None:
+    page = browser.new_page()
+    buttons = "<button></button><button>named</button>"
+    page.set_content(f"<html lang=en><title>A page</title>{buttons}</html>")
+    (found,) = barriers(page)
+    assert "button-name" in found
+    page.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -138,7 +74,7 @@ def test_a_page_is_whole(page, width) -> None:
     page.set_viewport_size(sized(width))
     check_mathematics(page)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function(LOADED)  # some load when they are scrolled to
     assert page.complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.eval_on_selector_all("img", BROKEN) == 0
@@ -157,6 +93,13 @@ def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(page) -> 
     page.wait_for_selector("html[data-theme=dark]")
     filters = "images => images.map(i => getComputedStyle(i).filter)"
     assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
+
+
+def test_a_page_has_no_barrier(page) -> None:
+    """Last of a page: it takes away what is alike."""
+    # The theme looks once, as the page comes, which cells scroll and need the keyboard.
+    page.set_viewport_size(sized(WIDTHS[0]))
+    assert barriers(page) == []
 
 
 def test_mathematics_and_contents_can_be_read_without_scripts(visit) -> None:
@@ -197,34 +140,6 @@ def test_search_finds_a_word_of_the_book(visit) -> None:
     found = page.locator("#search-results li a").all_inner_texts()
     assert "Table 1" in found
     assert page.complaints == []
-
-
-@pytest.mark.parametrize("name", ["book/method.html", "notebooks/table1.html"])
-def test_a_dark_page_has_contrast(name, visit) -> None:
-    """Two of all kinds of content: every page would take minutes."""
-    assert barriers(visit(name, color_scheme="dark")) == []
-
-
-def barriers(page) -> list[str]:
-    """What axe finds against WCAG 2, A and AA: contrast, names, order, roles."""
-    of_citations = "aria-deprecated-role", "aria-required-children"  # docutils' own
-    options = {
-        "runOnly": ["wcag2a", "wcag2aa"],
-        "rules": {rule: {"enabled": False} for rule in of_citations},
-        "resultTypes": ["violations"],
-        "preload": False,  # the browser has the styles
-    }
-    alike = [  # minutes of it
-        "tbody tr:nth-child(n + 5)",
-        "pre span:nth-child(n + 9)",
-        "dl.py ~ dl.py ~ dl.py",
-    ]
-    found = Axe().run(page, {"exclude": alike}, options)
-    return [
-        f"{rule['id']}: {node['html'][:120]}: {node['failureSummary']}"
-        for rule in found.response["violations"]
-        for node in rule["nodes"]
-    ]
 
 
 def test_the_colours_can_be_switched(visit) -> None:
