@@ -158,14 +158,15 @@ def look_through(settings: OwnSettings) -> OwnScans:
 
 
 def row_of(case: Case, checked: Checked) -> dict[str, str]:
-    """A case in words; those that belong together stay on one line of a page."""
+    """A case in words; those between commas stay on one line of a page."""
+    grid = checked.facts.replace(" ", "\N{NO-BREAK SPACE}")
     return {
         "scan": case.name,
         "patient": case.patient,
         "label": case.label.name if case.label else "none",
         "outcome": checked.outcome,
         "checks": ", ".join(dict.fromkeys(f.check for f in checked.findings)),
-        "grid": checked.facts.replace(" ", "\N{NO-BREAK SPACE}"),
+        "grid": grid.replace(",\N{NO-BREAK SPACE}", ", "),
     }
 
 

@@ -108,7 +108,9 @@ def test_a_refused_scan_is_named_and_left_out_and_the_others_go_on(given) -> Non
     assert list(own.table.index) == ["liver_0", "liver_1", "liver_2"]
     assert list(own.table["outcome"]) == ["sound", "refused", "sound"]
     assert list(own.table["checks"]) == ["", "gz-mismatch", ""]
-    assert own.table.loc["liver_0", "grid"].split()[:5] == ["192", "x", "192", "x", "3"]
+    sides, *others = own.table.loc["liver_0", "grid"].split(", ")
+    assert sides.split()[:5] == ["192", "x", "192", "x", "3"]
+    assert not any(" " in part for part in (sides, *others))  # broken at commas alone
     (finding,) = own.findings
     assert finding.file.endswith("liver_1.nii.gz")
 
