@@ -1,0 +1,60 @@
+"""What twice the patients bring, from curves whose slope is known."""
+
+import numpy as np
+import pytest
+from claim_rows import of_methods
+
+from mscf.errors import InputError
+from mscf.evaluation.learning_curve import fit_line
+
+TRAINED_ON = {"mscf+2-patients": 2, "mscf+4-patients": 4, "mscf+16-patients": 16}
+
+
+def curve(gain: float, noise: float = 0.0):
+    """Rows of networks each of which gains so much from every doubling."""
+    means = {name: gain * np.log2(n) for name, n in TRAINED_ON.items()}
+    return of_methods(means, noise=noise)
+
+
+def test_a_straight_curve_gives_its_own_slope_and_goes_on() -> None:
+    rows = curve(0.05)
+    line = fit_line(rows, TRAINED_ON)
+    assert line.per_doubling() == pytest.approx((0.05, 0.05, 0.05))
+    of_16 = rows.loc[rows["method"] == "mscf+16-patients", "dice"].mean()
+    assert line.at(16)[0] == pytest.approx(of_16)
+    assert line.at(64)[0] == pytest.approx(of_16 + 0.1)
+
+
+def test_the_interval_holds_the_slope_and_is_wider_where_patients_differ() -> None:
+    widths = []
+    for noise in (0.01, 0.1):
+        gain, low, high = fit_line(curve(0.05, noise), TRAINED_ON).per_doubling()
+        assert low <= gain <= high
+        assert low <= 0.05 <= high
+        widths.append(high - low)
+    assert widths[0] < widths[1]
+
+
+def test_the_order_of_the_methods_changes_nothing() -> None:
+    rows = curve(0.05, 0.1)
+    turned = rows.sort_values("method", ascending=False, kind="stable")
+    backwards = dict(reversed(TRAINED_ON.items()))
+    one, other = fit_line(rows, TRAINED_ON), fit_line(turned, backwards)
+    assert one.at(64) == pytest.approx(other.at(64))
+
+
+def test_other_methods_in_the_rows_are_left_alone() -> None:
+    rows = curve(0.05)
+    few = dict(list(TRAINED_ON.items())[:2])
+    assert fit_line(rows, few).most == 4
+
+
+def test_one_size_makes_no_line() -> None:
+    with pytest.raises(ValueError, match="two at least"):
+        fit_line(curve(0.05), {"mscf+2-patients": 2})
+
+
+def test_sizes_that_were_tested_on_other_slices_are_refused() -> None:
+    rows = curve(0.05)
+    with pytest.raises(InputError, match="must have the slices"):
+        fit_line(rows.iloc[:-1], TRAINED_ON)
