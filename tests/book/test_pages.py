@@ -60,13 +60,27 @@ def test_a_missing_browser_fails_on_github_alone(monkeypatch) -> None:
     assert end(chromium) == "Failed"
 
 
-def test_a_barrier_is_found(browser) -> None:
+@pytest.mark.parametrize(
+    ("rule", "content"),
+    [
+        ("button-name", "<button></button><button>named</button>"),
+        (
+            "scrollable-region-focusable",
+            f"<pre style='width: 40em; overflow: auto'>{'<span>code, </span>' * 20}",
+        ),
+    ],
+)
+def test_a_barrier_is_found(rule, content, browser) -> None:
     page = browser.new_page()
-    buttons = "<button></button><button>named</button>"
-    page.set_content(f"<html lang=en><title>A page</title>{buttons}</html>")
+    page.set_content(f"<html lang=en><title>A page</title>{content}</html>")
     (found,) = barriers(page)
-    assert "button-name" in found
+    assert rule in found
     page.close()
+
+
+def test_a_page_has_no_barrier(page) -> None:
+    """First: the theme looks once which cells scroll, and makes these focusable."""
+    assert barriers(page) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -93,13 +107,6 @@ def test_a_reader_in_the_dark_gets_a_dark_page_with_unchanged_pictures(page) -> 
     page.wait_for_selector("html[data-theme=dark]")
     filters = "images => images.map(i => getComputedStyle(i).filter)"
     assert set(page.eval_on_selector_all("article img", filters)) <= {"none"}
-
-
-def test_a_page_has_no_barrier(page) -> None:
-    """Last of a page: it takes away what is alike."""
-    # The theme looks once, as the page comes, which cells scroll and need the keyboard.
-    page.set_viewport_size(sized(WIDTHS[0]))
-    assert barriers(page) == []
 
 
 def test_mathematics_and_contents_can_be_read_without_scripts(visit) -> None:
