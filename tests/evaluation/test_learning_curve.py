@@ -6,7 +6,10 @@ from claim_rows import of_methods
 
 from mscf.errors import InputError
 from mscf.evaluation.learning_curve import fit_line
+from mscf.evaluation.runs import read_runs
+from mscf.paths import root
 
+KEPT = root() / "results/lits_excerpt-224/patient"
 TRAINED_ON = {"mscf+2-patients": 2, "mscf+4-patients": 4, "mscf+16-patients": 16}
 
 
@@ -58,3 +61,18 @@ def test_sizes_that_were_tested_on_other_slices_are_refused() -> None:
     rows = curve(0.05)
     with pytest.raises(InputError, match="must have the slices"):
         fit_line(rows.iloc[:-1], TRAINED_ON)
+
+
+def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
+    trained_on = {f"mscf+{n}-patients": n for n in (2, 4, 8, 16)}
+    rows = read_runs(KEPT, [*trained_on, "hu_threshold+16-patients"]).rows
+    _, low, high = fit_line(rows, trained_on).per_doubling()
+    assert low < 0
+    assert high > 0.03  # several points
+    dice = rows.groupby("method")["dice"].mean()
+    more = dice[[name for name, n in trained_on.items() if n >= 4]]
+    assert more.max() - more.min() < 0.05
+    assert more.max() <= dice["hu_threshold+16-patients"]
+    of_patients = rows.groupby(["patient", "method"])["dice"].mean().unstack()
+    assert len(of_patients) == 6
+    assert (of_patients[[*trained_on]].max(axis=1) < 0.07).sum() == 3
