@@ -20,8 +20,8 @@ import mscf.compat  # noqa: F401  (before torchvision)
 from benchmarks.racing import RESULTS, matrix_rate, on_threads, write
 
 TOPICS = (
-    "imports", "attention", "step", "sizes", "inference", "parts", "prepare", "loader",
-    "metrics", "nan_watch", "predict",
+    "imports", "attention", "step", "allocator", "sizes", "inference", "parts",
+    "prepare", "loader", "metrics", "nan_watch", "predict",
 )  # fmt: skip
 GPU_TOPICS = ("gpu_step", "gpu_attention", "gpu_training")
 ALL = TOPICS + GPU_TOPICS
