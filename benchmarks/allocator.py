@@ -65,8 +65,7 @@ def stepping(
             process.stdin.write("step\n")
             return int(process.stdout.readline())
 
-        yield once
-        process.stdin.close()  # it ends with its input
+        yield once  # its input is closed then, which ends it
 
 
 def main() -> None:
