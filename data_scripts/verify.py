@@ -9,7 +9,10 @@ from mscf.command import Verbose, one_line_errors, run_script
 
 
 def main(
-    source: Annotated[Path, Argument(metavar="IN", help="a folder of cases")],
+    source: Annotated[
+        Path,
+        Argument(metavar="IN", help="a folder of cases, or of scans with --images"),
+    ],
     out: Annotated[Path, Option(help="the table of what was found")] = Path(
         "verify.csv"
     ),
@@ -20,7 +23,7 @@ def main(
         bool, Option("--persons", help="tell cases that look like one patient; slow")
     ] = False,
     strict: Annotated[
-        bool, Option("--strict", help="every warning is an error")
+        bool, Option("--strict", help="every warning of a case is an error")
     ] = False,
     write_digests: Annotated[
         bool,
@@ -44,7 +47,8 @@ def main(
         if write_digests:
             sources = {f: d for checked in results for f, d in checked.sources.items()}
             print(f"digests of {len(sources):,} files in", end=" ")
-            print(digests.write_digests(source, sources))
+            folder = source if source.is_dir() else source.parent
+            print(digests.write_digests(folder, sources))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ from mscf.errors import Finding, InputError, raise_all, warn
 
 SUFFIXES = (".nii", ".nii.gz")
 PLAIN = re.compile(r"\w[\w .+()-]*\Z", re.ASCII)  # a name that every system takes
+PERSONS = "patients.csv"
 TRUE_OR_FALSE = {"true": True, "false": False}
+EVERY_CASE = "must name every case once with its patient"
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def half_pair(path: Path, other: str) -> InputError:
 
 def with_patients(cases: list[Case], folder: Path) -> list[Case]:
     """The cases with the persons of ``patients.csv``, or each with its own."""
-    table = folder / "patients.csv"
+    table = folder / PERSONS
     if not table.is_file():
         warn(
             Finding(
@@ -276,8 +278,30 @@ def with_patients(cases: list[Case], folder: Path) -> list[Case]:
             )
         )
         return cases
+    persons = read_persons(table)
+    missing = [case.name for case in cases if not persons.get(case.name, ("",))[0]]
+    if missing:
+        found = ", ".join(missing[:3]) + " missing"
+        raise InputError(table, EVERY_CASE, found, "patients-table")
+    return [
+        replace(
+            case, patient=persons[case.name][0], spacing_known=persons[case.name][1]
+        )
+        for case in cases
+    ]
+
+
+def read_persons(table: Path) -> dict[str, tuple[str, bool]]:
+    """Patient, and whether millimetres are known, of each case of ``patients.csv``.
+
+    Blanks around a cell count for nothing: "P1" and "P1 " are one patient.
+
+    Raises:
+        InputError: it cannot be read, or names a case twice.
+    """
     try:
         rows = pd.read_csv(table, dtype="str", keep_default_na=False)
+        rows = rows.rename(columns=str.strip).map(str.strip)
         known = [TRUE_OR_FALSE[cell.lower()] for cell in rows["spacing_known"]]
         persons = dict(
             zip(rows["case"], zip(rows["patient"], known, strict=True), strict=True)
@@ -287,18 +311,9 @@ def with_patients(cases: list[Case], folder: Path) -> list[Case]:
             table, "must have the columns case, patient, spacing_known (true or false)",
             f"{type(error).__name__}: {error}", "patients-table",
         ) from error  # fmt: skip
-    missing = [case.name for case in cases if not persons.get(case.name, ("",))[0]]
-    if missing or len(persons) != len(rows):
-        found = ", ".join(missing[:3]) + " missing" if missing else "a case twice"
-        raise InputError(
-            table, "must name every case once with its patient", found, "patients-table"
-        )
-    return [
-        replace(
-            case, patient=persons[case.name][0], spacing_known=persons[case.name][1]
-        )
-        for case in cases
-    ]
+    if len(persons) != len(rows):
+        raise InputError(table, EVERY_CASE, "a case twice", "patients-table")
+    return persons
 
 
 def natural(name: str) -> list:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mscf.data.cases import Case, find_masks, odd_paths, with_patients
+from mscf.data.inputs import beside, find_inputs
 from mscf.errors import Finding, InputError, warn
 
 ENDINGS = re.compile(
@@ -21,21 +22,21 @@ ENDINGS = re.compile(
 CHANNEL = re.compile(r"_0000\Z")
 
 
-def cases_of(scans: Mapping[str, Path], labels: Path | None) -> list[Case]:
-    """The scans as cases, each with its label if ``labels`` has one.
+def cases_of(source: Path, labels: Path | None) -> list[Case]:
+    """The scans of ``source`` as cases, each with its label if ``labels`` has one.
 
     ``labels`` is a folder, or a file where there is one scan. Persons are those of a
     ``patients.csv`` beside the scans; without it each scan is a patient of its own.
 
     Raises:
-        InputError: no folder, no label that belongs to a scan, two of one scan; a table
-            of patients that does not fit.
+        InputError: no scan, no label that belongs to one, two of one scan; a table of
+            patients that does not fit.
     """
+    scans = find_inputs(source)
     of_scan = labels_of(scans, labels) if labels is not None else {}
     cases = [Case(name, path, of_scan.get(name), name) for name, path in scans.items()]
     cases = [replace(case, repairs=odd_paths(case)) for case in cases]
-    folder = next(iter(scans.values())).parent
-    return with_patients(cases, folder.parent if folder.name == "imagesTr" else folder)
+    return with_patients(cases, beside(source, scans))
 
 
 def labels_of(scans: Mapping[str, Path], labels: Path) -> dict[str, Path]:

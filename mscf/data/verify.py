@@ -19,18 +19,10 @@ import pandas as pd
 from nibabel.orientations import ornt2axcodes
 from tqdm import tqdm
 
-from mscf.data.cases import (
-    Case,
-    by_name,
-    files_in,
-    find_cases,
-    half_pair,
-    natural,
-    odd_paths,
-    volumes_in,
-)
-from mscf.data.dicom import looks_like_dicom, read_series
+from mscf.data.cases import Case, find_cases, half_pair
+from mscf.data.dicom import read_series
 from mscf.data.digests import Digests
+from mscf.data.inputs import find_scans
 from mscf.data.processes import how_many, in_order
 from mscf.data.scan import Scan
 from mscf.data.spreadsheet import as_csv
@@ -88,10 +80,10 @@ def verify(
     """Looks at every case in ``source``; says warnings as they come.
 
     ``table`` becomes the CSV of what was found, also of a part when it is interrupted.
-    With ``images`` only they are looked at, as for ``predict``: a folder of volumes, or
-    of one DICOM series. With ``persons`` cases that look like one patient are told,
-    which takes longer the more there are, by their square. With ``strict`` a warning is
-    a refusal. One volume is in memory for each process.
+    With ``images`` only they are looked at, those that ``predict`` takes. With
+    ``persons`` cases that look like one patient are told, which takes longer the more
+    there are, by their square. With ``strict`` a warning of a case is a refusal. One
+    volume is in memory for each process.
 
     Raises:
         SettingsError: no such number of processes.
@@ -126,8 +118,8 @@ def look_through(
 ) -> Iterator[Checked]:
     """What came of each case, in their order, and of the folder as a whole."""
     try:
-        cases = find_images(source) if images else find_cases(source, labels=False)
-        digests = Digests.read(source)
+        cases = find_scans(source) if images else find_cases(source, labels=False)
+        digests = Digests.read(source if source.is_dir() else source.parent)
     except InputError as error:
         yield Checked("", str(source), error=error)
         return
@@ -145,28 +137,7 @@ def look_through(
         error = InputError(source, must, 0, "no-tumour", "label 2 is the tumour")
         yield Checked("", str(source), error=error)
     if persons:
-        yield from same_persons(sound, source)
-
-
-def find_images(source: Path) -> list[Case]:
-    """The scans in a folder, their labels left out.
-
-    Raises:
-        InputError: there is none.
-    """
-    if is_series(source):
-        name = source.resolve().name
-        return [Case(name, source, None, name)]
-    if source.is_dir() and (found := by_name(volumes_in(source))):
-        cases = [Case(name, found[name], None, name) for name in found]
-        cases = [replace(case, repairs=odd_paths(case)) for case in cases]
-        return sorted(cases, key=lambda case: natural(case.name))
-    return [replace(case, label=None) for case in find_cases(source, labels=False)]
-
-
-def is_series(folder: Path) -> bool:
-    """Whether a folder holds DICOM files."""
-    return folder.is_dir() and any(map(looks_like_dicom, files_in(folder)))
+        yield from same_persons(sound, source, strict)
 
 
 def check_case(case: Case, images: bool, strict: bool, digests: Digests) -> Checked:
@@ -204,11 +175,12 @@ def read_both(case: Case, blank: Checked) -> Checked:
 
 def read_images(case: Case, blank: Checked) -> Checked:
     """An image alone, or a DICOM series."""
-    if is_series(case.image):
+    if case.image.is_dir():  # a DICOM series
         with tempfile.TemporaryDirectory() as room:
             scan = read_series(case.image, Path(room))
             with scan.slices:
-                return replace(blank, facts=facts_of(scan, True), warnings=scan.repairs)
+                facts = facts_of(scan, case.spacing_known and scan.spacing_known)
+                return replace(blank, facts=facts, warnings=scan.repairs)
     volume = read_volume(case.image)
     return replace(
         blank,
@@ -238,8 +210,11 @@ def peak_memory() -> Iterator[list[float]]:
         tracemalloc.stop()
 
 
-def same_persons(cases: list[Case], source: Path) -> Iterator[Checked]:
-    """The pairs of cases that look like one person and are not told to be."""
+def same_persons(cases: list[Case], source: Path, strict: bool) -> Iterator[Checked]:
+    """The pairs of cases that look like one person and are not told to be.
+
+    A warning each, with ``strict`` a refusal.
+    """
     from mscf.data.persons import CHANCE, LEAST, look_alikes  # slow to import
 
     if len(cases) < LEAST:
@@ -256,7 +231,10 @@ def same_persons(cases: list[Case], source: Path) -> Iterator[Checked]:
                 f" {pair.by_chance:.2g} pairs, called below {CHANCE:g}",
                 "same-person", "look at both, and tell it in patients.csv",
             )  # fmt: skip
-            yield Checked(pair.case, image, warnings=(found,))
+            if strict:
+                yield Checked(pair.case, image, error=InputError(**vars(found)))
+            else:
+                yield Checked(pair.case, image, warnings=(found,))
 
 
 def write_table(path: Path, results: Iterable[Checked]) -> None:

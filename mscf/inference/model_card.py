@@ -27,7 +27,7 @@ mapped to -1.6 ... 1.6, three times the same |
 | data | {data} |
 | results | {results} |
 
-{forms}
+{seen}{forms}
 
 ## Parity
 
@@ -52,6 +52,12 @@ is made from them:
 read that of the data named above before you pass them on. No voxel and no mask is here.
 """
 
+TUMOUR_SLICES_ONLY = """\
+**Trained on slices with tumour only**: on others, above and below a tumour or the \
+liver, expect false tumours.
+
+"""
+
 FORMS = {
     "model.safetensors": "`mscf.load` gives the network, in torch.",
     "model.onnx": "Runs without torch; batch, height and width are free, sides from "
@@ -72,6 +78,7 @@ def model_card(
         high=trained.window[1], size=trained.image_size, multiple=method.multiple,
         least=method.minimum_size, data=data_in_words(record["data"]),
         results=results_in_words(record["results"]), parity=parity_table(parity),
+        seen=TUMOUR_SLICES_ONLY if record["settings"].get("slices") == "tumour" else "",
         forms=forms_in_words(trained.method, hashes),
         files="\n".join(f"| {name} | `{value}` |" for name, value in hashes.items()),
         digest=record["exported_from"], settings=settings_table(record),

@@ -11,9 +11,9 @@ Legend: N slices, H rows, W columns of the CT; S the side that the network takes
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mscf.data.case_slices import TUMOUR
+from mscf.data.cases import PERSONS, Case
 from mscf.data.dataset import as_cenet, three_channels, windowed
 from mscf.data.dicom import read_series
+from mscf.data.geometry import UNKNOWN
+from mscf.data.inputs import find_livers, find_scans
 from mscf.data.resize import AIR, pad_to_square, resize_back, resize_images
 from mscf.data.scan import Scan, SliceFile, read_labels_of, read_scan, write_on_grid
 from mscf.errors import (
+    Finding,
     InputError,
     MemoryLimitError,
     NumericalError,
@@ -38,7 +42,6 @@ from mscf.errors import (
     warn,
 )
 from mscf.inference.case_report import CaseReport
-from mscf.inference.inputs import find_inputs, find_livers
 from mscf.inference.lesions import Regions, find_regions, keep, largest_first
 from mscf.inference.measures import measure
 from mscf.inference.report import write_cases, write_report
@@ -86,21 +89,21 @@ def predict_cases(
         MemoryLimitError: a batch of slices does not fit.
         StorageError: no room in ``target``, or no permission.
     """
-    yield from predict_scans(find_inputs(source), target, weights, settings)
+    yield from predict_scans(find_scans(source), target, weights, settings)
 
 
 def predict_scans(
-    inputs: Mapping[str, Path],
+    cases: Sequence[Case],
     target: Path,
     weights: Path | str,
     settings: PredictSettings,
 ) -> Iterator[CaseReport]:
-    """The same of scans that are found already, each under its name."""
-    livers = find_livers(settings.liver, inputs)
+    """The same of scans that are found already; their labels are not looked at."""
+    livers = find_livers(settings.liver, [case.name for case in cases])
     trained = open_weights(weights)
     device = chosen_device(settings.device)
     trained.network.to(device, memory_format=torch.channels_last)
-    check_apart(target, [*inputs.values(), *livers.values()])
+    check_apart(target, [*(case.image for case in cases), *livers.values()])
     try:
         target.mkdir(parents=True, exist_ok=True)
         if settings.probabilities:
@@ -109,11 +112,10 @@ def predict_scans(
         raise cannot_write(target, error, "must be a writable folder") from error
     reports, refused = [], []
     try:
-        for name, path in inputs.items():
+        for case in cases:
             try:
-                report = predict_case(
-                    name, path, livers.get(name), target, trained, settings, device
-                )
+                liver = livers.get(case.name)
+                report = predict_case(case, liver, target, trained, settings, device)
             except InputError as error:
                 refused.append(error)
                 continue
@@ -130,8 +132,7 @@ def predict_scans(
 
 
 def predict_case(
-    name: str,
-    path: Path,
+    case: Case,
     liver_path: Path | None,
     target: Path,
     trained: Trained,
@@ -141,31 +142,34 @@ def predict_case(
     """Segments one scan; its files are written when all of it is done."""
     with ExitStack() as files:
         began = time.perf_counter()
-        scan = read_input(path, target)
+        scan = read_input(case.image, target)
         files.enter_context(scan.slices)
+        liver = None
+        if liver_path is not None:
+            liver = files.enter_context(read_labels_of(liver_path, scan, target))
+        if scan.spacing_known and not case.spacing_known:
+            # Not before: the liver is laid where the scan's file says.
+            scan = without_spacing(scan, case)
         for repair in scan.repairs:
             warn(repair)
         if settings.least_ml and not scan.spacing_known:
             raise InputError(
-                path, "must say how large a voxel is for --least-ml", "unknown",
-                "geometry-unknown", "leave the option out",
+                case.image, "must say how large a voxel is for --least-ml", "unknown",
+                UNKNOWN, "leave the option out",
             )  # fmt: skip
-        liver = None
-        if liver_path is not None:
-            liver = files.enter_context(read_labels_of(liver_path, scan, target))
         mask = files.enter_context(SliceFile(target, scan.slices.shape, np.uint8))
         probabilities = None
         if settings.probabilities:
             probabilities = SliceFile(target, scan.slices.shape, np.float32)
             files.enter_context(probabilities)
-        draw(name, scan, trained, settings.batch_size, device, mask, probabilities)
+        draw(case.name, scan, trained, settings.batch_size, device, mask, probabilities)
         if liver is not None:
             cut_to(mask, liver)
         regions = filtered(mask, scan, settings)
-        lesions = measure(name, scan, mask, regions, liver)
+        lesions = measure(case.name, scan, mask, regions, liver)
         report = CaseReport(
-            name=name,
-            source=path.name,
+            name=case.name,
+            source=case.image.name,
             scan=scan,
             mask=mask,
             regions=regions,
@@ -179,11 +183,20 @@ def predict_case(
             },
         )
         if probabilities is not None:
-            place = target / PROBABILITIES / f"{name}.nii.gz"
+            place = target / PROBABILITIES / f"{case.name}.nii.gz"
             write_on_grid(probabilities, scan, place)
-        write_on_grid(mask, scan, target / f"{name}.nii.gz")
+        write_on_grid(mask, scan, target / f"{case.name}.nii.gz")
         write_report(report, target)
     return report
+
+
+def without_spacing(scan: Scan, case: Case) -> Scan:
+    """The scan of which no millimetre may be read, whatever its file says."""
+    told = Finding(
+        str(case.image), "must have a known spacing",
+        f"spacing_known false in {PERSONS}", UNKNOWN, "mm are left out",
+    )  # fmt: skip
+    return replace(scan, repairs=(*scan.repairs, told))
 
 
 def draw(

@@ -29,7 +29,6 @@ from mscf.errors import Finding, SettingsError, raise_all
 from mscf.evaluation.folders import FolderTables, evaluate_pairs
 from mscf.evaluation.metrics import summarise, summarise_volumes
 from mscf.evaluation.tables import read_rows
-from mscf.inference.inputs import find_inputs
 from mscf.inference.predict import PredictSettings, predict_scans, read_input
 from mscf.inference.report import cases_table
 from mscf.inference.weights import open_weights, weights_file
@@ -136,7 +135,7 @@ def look_through(settings: OwnSettings) -> OwnScans:
         InputError: nothing is there, or nothing good.
         SettingsError: fine-tuning is asked for, with tumours of one patient or none.
     """
-    found = cases_of(find_inputs(settings.scans), settings.labels)
+    found = cases_of(settings.scans, settings.labels)
     no_digests = Digests(settings.scans, None)
     checked = [
         # Of a DICOM series the label is looked at when it is compared.
@@ -179,8 +178,7 @@ def predict_own(
         CheckpointError, InputError, StorageError: as `predict_scans`.
     """
     device = "cpu" if gpus == 0 else None
-    scans = {case.name: case.image for case in cases}
-    reports = predict_scans(scans, target, weights, PredictSettings(device=device))
+    reports = predict_scans(cases, target, weights, PredictSettings(device=device))
     return cases_table(list(reports)).set_index("case")
 
 

@@ -65,6 +65,6 @@ def test_scans_without_label_are_cases_and_persons_are_read(tmp_path) -> None:
         "case,patient,spacing_known\na,P,true\nb,P,false\n"
     )
     labels = touched(tmp_path / "labels", "b_mask.nii")
-    found = cases_of({n: folder / f"{n}.nii" for n in "ab"}, labels)
+    found = cases_of(folder, labels)
     assert [case.label for case in found] == [None, labels / "b_mask.nii"]
     assert [case.patient for case in found] == ["P", "P"]

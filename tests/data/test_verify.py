@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from small_folder import Folder, put
 
+from mscf.data import persons
 from mscf.data import verify as verify_module
 from mscf.data.digests import NAME, Digests, write_digests
 from mscf.data.phantom import make_phantoms
@@ -171,6 +172,25 @@ def test_images_alone_are_looked_at_in_any_folder(tiny_cases, tmp_path) -> None:
     assert len(results) == 6
 
 
+def test_images_are_those_that_predict_takes(tiny_cases, tmp_path) -> None:
+    folder = tmp_path / "lits" / "Batch 1"
+    folder.mkdir(parents=True)
+    for kind, name in (("images", "volume-0"), ("labels", "segmentation-0")):
+        shutil.copy(tiny_cases / f"{kind}Tr/liver_0.nii.gz", folder / f"{name}.nii.gz")
+    for source in (folder.parent, folder, folder / "volume-0.nii.gz"):
+        (checked,) = verify(source, tmp_path / "t.csv", images=True, processes=1)
+        assert (checked.name, checked.outcome) == ("volume-0", "sound")
+
+
+def test_images_of_a_table_that_knows_no_spacing_have_none(cases, tmp_path) -> None:
+    rows = [f"liver_{n},P{n},false" for n in range(6)]
+    table_of = "\n".join(["case,patient,spacing_known", *rows])
+    (cases / "patients.csv").write_text(table_of)
+    for source in (cases, cases / "imagesTr"):
+        results = verify(source, tmp_path / "t.csv", images=True, processes=1)
+        assert all("unknown mm" in checked.facts for checked in results)
+
+
 @pytest.mark.check
 def test_two_scans_of_one_patient_are_told_where_the_table_does_not(tmp_path) -> None:
     cases = make_phantoms(tmp_path / "cases", cases=8, seed=0, size=96, processes=1)
@@ -193,6 +213,21 @@ def persons_in(cases, tmp_path) -> set[frozenset[str]]:
     rows = rows[rows["check"] == "same-person"]
     other = rows["found"].str.extract(r"looks like (\S+):")[0]
     return {frozenset(pair) for pair in zip(rows["case"], other, strict=True)}
+
+
+def test_with_strict_two_who_look_alike_are_refused(
+    tiny_cases, tmp_path, monkeypatch
+) -> None:
+    pair = {"case": "liver_1", "other": "liver_0", "score": 0.9, "by_chance": 1e-6}
+    alike = pd.DataFrame([pair | {"called": True, "told": False}])
+    monkeypatch.setattr(persons, "LEAST", 2)
+    monkeypatch.setattr(persons, "look_alikes", lambda cases: alike)
+    for strict, outcome in ((False, "warning"), (True, "refused")):
+        *_, last = verify(
+            tiny_cases, tmp_path / "t.csv", persons=True, strict=strict, processes=1
+        )
+        assert (last.name, last.outcome) == ("liver_1", outcome)
+        assert len(refusals([last])) == strict
 
 
 def test_too_few_cases_to_tell_persons_is_said(tiny_cases, tmp_path) -> None:

@@ -139,6 +139,17 @@ def test_the_card_tells_data_and_results(
     assert "No other form was exported" in card
 
 
+@pytest.mark.parametrize(("slices", "warned"), [("tumour", True), ("all", False)])
+def test_the_card_tells_what_a_network_of_tumour_slices_draws_elsewhere(
+    slices, warned, finished, tmp_path
+) -> None:
+    settings = {"window": [-40, 160], "slices": slices}
+    write_weights(finished / "best.ckpt", settings=settings)
+    export(finished, tmp_path / "out", onnx=False, pt2=False)
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert ("expect false tumours" in card) == warned
+
+
 @pytest.mark.parametrize(
     "record",
     [{"status": "training"}, {"status": "finished", "best_epoch": 2}, [], None],

@@ -80,6 +80,31 @@ def test_all_48_orientations_give_equal_masks(run, tmp_path, monkeypatch) -> Non
     assert (expected[lesions] == 2).mean() > 0.8
 
 
+def test_a_table_that_knows_no_spacing_leaves_no_millimetre(
+    run, tmp_path, capsys
+) -> None:
+    liver = tmp_path / "liver"
+    for name in ("a", "b"):
+        lesions = write_ct(tmp_path / "ct" / f"{name}.nii.gz")
+        write_ct(liver / f"{name}.nii.gz")
+        whole = nib.Nifti1Image(np.ones(lesions.shape, np.uint8), AFFINE)
+        nib.save(whole, liver / f"{name}.nii.gz")
+    table = tmp_path / "ct" / "patients.csv"
+    table.write_text("case,patient,spacing_known\na,A,false\n")
+    a, b = predict(tmp_path / "ct", tmp_path / "out", run, liver=liver)
+    assert (a.unit, a.volume_unit, a.tumour_ml, a.largest_mm) == (
+        "pixels", "voxels", None, None,
+    )  # fmt: skip
+    assert b.unit == "mm"
+    assert b.tumour_ml > 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1  # the liver lies where the file says, whatever the table
+    assert "a.nii.gz" in said[0]
+    assert "patients.csv" in said[0]
+    with pytest.raises(InputError, match=r"a\.nii\.gz.*\[geometry-unknown\]"):
+        predict(tmp_path / "ct", tmp_path / "again", run, least_ml=0.1)
+
+
 class Seen(Dark):
     """Keeps what it is given."""
 
@@ -266,10 +291,10 @@ def test_what_was_done_before_a_failure_is_told(
     bad.write_bytes(bad.read_bytes()[:-100])
     whole = predict_module.predict_case
 
-    def fails_at_c(name, *words):
-        if name == "c":
+    def fails_at_c(case, *words):
+        if case.name == "c":
             raise failure("case c", "must be sound", "not", "test")
-        return whole(name, *words)
+        return whole(case, *words)
 
     monkeypatch.setattr(predict_module, "predict_case", fails_at_c)
     with pytest.raises(failure, match="case c"):

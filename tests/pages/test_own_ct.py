@@ -17,7 +17,6 @@ from mscf import models
 from mscf.checkpoint import write_checkpoint
 from mscf.data.own_labels import cases_of
 from mscf.errors import CheckpointError, InputError, SettingsError
-from mscf.inference.inputs import find_inputs
 from mscf.inference.weights import open_weights
 from mscf.pages import own_demo
 from mscf.pages.own_ct import (
@@ -316,7 +315,7 @@ def test_the_demo_has_phantoms_of_its_own_with_labels_named_as_people_do(
     monkeypatch.setattr(own_demo, "CASES", 1)
     monkeypatch.setattr(own_demo, "SIZE", 64)
     scans, labels = own_demo.demo_scans(tmp_path)
-    (case,) = cases_of(find_inputs(scans), labels)
+    (case,) = cases_of(scans, labels)
     assert (case.label.name, case.patient) == ("scan_0_seg.nii.gz", "P0")
     made = own_demo.phantom(0, own_demo.SEED, own_demo.SIZE, "large")
     image = nib.as_closest_canonical(nib.load(case.image))

@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mscf.data.cases import (
+    PERSONS,
     SUFFIXES,
+    Case,
     by_name,
     files_in,
     find_masks,
     natural,
+    numbered,
+    odd_paths,
+    read_persons,
     volumes_in,
 )
 from mscf.data.dicom import looks_like_dicom
 from mscf.errors import InputError, SettingsError
 
 
+def find_scans(source: Path) -> list[Case]:
+    """The scans of ``source`` as cases without labels, in natural order.
+
+    A ``patients.csv`` beside them says whose they are and of which no millimetre may be
+    read; a scan that it does not name is as its file says.
+
+    Raises:
+        InputError: as `find_inputs`; a table that cannot be read.
+    """
+    paths = find_inputs(source)
+    table = beside(source, paths) / PERSONS
+    persons = read_persons(table) if table.is_file() else {}
+    cases = [
+        Case(name, path, None, *persons.get(name, (name, True)))
+        for name, path in paths.items()
+    ]
+    return [replace(case, repairs=odd_paths(case)) for case in cases]
+
+
+def beside(source: Path, paths: Mapping[str, Path]) -> Path:
+    """The folder in which a table of the scans at ``paths`` would lie."""
+    one = source in paths.values()  # a file, or the folder of a series
+    folder = source.parent if one else source
+    return folder.parent if folder.name == "imagesTr" else folder
+
+
 def find_inputs(source: Path) -> dict[str, Path]:
     """The scans of ``source`` by name, in natural order.
 
     ``source`` is a NIfTI file, a folder of them (also MSD's, whose ``imagesTr`` is
-    taken, or LiTS's, whose segmentations are left out), or a folder of one DICOM
-    series, which goes by the folder's name.
+    taken, or LiTS's, whose segmentations are left out and whose volumes may lie in
+    folders below), or a folder of one DICOM series, which goes by the folder's name.
 
     Raises:
         InputError: nothing there, or two files of one name.
@@ -41,7 +73,7 @@ def find_inputs(source: Path) -> dict[str, Path]:
     place = source / "imagesTr" if (source / "imagesTr").is_dir() else source
     volumes = by_name(
         path for path in volumes_in(place) if not path.name.startswith("segmentation-")
-    )
+    ) or by_name(numbered(source, "volume"))
     if volumes:
         return {name: volumes[name] for name in sorted(volumes, key=natural)}
     if any(map(looks_like_dicom, files_in(source))):

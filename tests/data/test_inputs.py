@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from mscf.data.inputs import find_inputs, find_livers, find_scans
 from mscf.errors import InputError, SettingsError
-from mscf.inference.inputs import find_inputs, find_livers
 
 
 def touched(folder, *names: str):
@@ -19,6 +19,7 @@ def touched(folder, *names: str):
         (["b_10.nii", "b_2.nii.gz", "notes.txt", ".b_3.nii"], ["b_2", "b_10"]),
         (["imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "b.nii"], ["a"]),
         (["volume-3.nii", "segmentation-3.nii"], ["volume-3"]),
+        (["Batch 1/volume-3.nii", "Batch 2/segmentation-4.nii"], ["volume-3"]),
     ],
 )
 def test_a_folder_holds_its_scans_in_the_order_of_their_numbers(
@@ -30,6 +31,27 @@ def test_a_folder_holds_its_scans_in_the_order_of_their_numbers(
 def test_one_file_is_one_scan(tmp_path) -> None:
     touched(tmp_path, "a.nii.gz", "b.nii")
     assert find_inputs(tmp_path / "a.nii.gz") == {"a": tmp_path / "a.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("source", "table"),
+    [
+        ("", "patients.csv"),
+        ("imagesTr", "patients.csv"),
+        ("imagesTr/a.nii", "patients.csv"),
+        ("flat", "flat/patients.csv"),
+        ("flat/a.nii", "flat/patients.csv"),
+    ],
+)
+def test_a_table_beside_the_scans_is_read_for_those_it_names(
+    source, table, tmp_path
+) -> None:
+    touched(tmp_path, *(f"{f}/{n}.nii" for f in ("imagesTr", "flat") for n in "ab"))
+    (tmp_path / table).write_text("case,patient,spacing_known\na,P,false\n")
+    found = {case.name: case for case in find_scans(tmp_path / source)}
+    assert (found["a"].patient, found["a"].spacing_known) == ("P", False)
+    for other in found.keys() - {"a"}:  # named nowhere: as its file says
+        assert (found[other].patient, found[other].spacing_known) == (other, True)
 
 
 @pytest.mark.parametrize(
