@@ -60,6 +60,22 @@ def computing(kind: str) -> AbstractContextManager:
     return torch.autocast(DEVICE.type, torch.bfloat16, bf16, cache_enabled=False)
 
 
+class Computing(nn.Module):
+    """A network whose forward pass alone is in a form of `computing`, as in training.
+
+    Compiled or captured under autocast, the backward pass would be under it too.
+    """
+
+    def __init__(self, model: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.model, self.kind = model, kind
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """As the network."""
+        with computing(self.kind):
+            return self.model(images)
+
+
 def convolving(kind: str) -> AbstractContextManager:
     """cuDNN, which tries its algorithms for SEARCHED; left unsaid it would be off."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=kind in SEARCHED)
@@ -78,20 +94,19 @@ def step(form: str, size: int, slices: int = 1, seeds: int = 1) -> Callable[[], 
         optimizer = plain.plain_adam(model)
     else:
         optimizer = Adam(model.parameters(), 2e-4, fused=True)
-    passes = model
+    passes = Computing(model, kind)
     if kind == "bf16-compiled":
-        passes = torch.compile(model)
+        passes = torch.compile(passes)
     elif kind == "graphed":
         sample = batches[0][0].contiguous()
-        with convolving(kind), computing(kind):
-            passes = torch.cuda.make_graphed_callables(model, (sample,))
+        with convolving(kind):
+            passes = torch.cuda.make_graphed_callables(passes, (sample,))
     turns = itertools.cycle(batches)
 
     def once() -> Tensor:
         images, targets = next(turns)
         with convolving(kind):
-            with computing(kind):
-                outputs = passes(images)
+            outputs = passes(images)
             loss = cross_entropy(outputs, targets)
             loss.backward()
         optimizer.step()

@@ -164,11 +164,15 @@ def printable(text: str) -> str:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether this is numpy's, the CPU allocator's or a GPU's way to say so."""
-    of_torch = type(error).__name__ == "OutOfMemoryError"  # known without torch
+    said = (  # by the allocator, and where no context, or no library's handle, fits
+        "DefaultCPUAllocator",
+        "CUDA error: out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    )
     return (
         isinstance(error, MemoryError)
-        or of_torch
-        or "DefaultCPUAllocator" in str(error)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, known without torch
+        or any(words in str(error) for words in said)
     )
 
 

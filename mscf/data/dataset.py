@@ -29,7 +29,7 @@ def windowed(hu: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray:
 
 
 def as_cenet(image: Tensor) -> Tensor:
-    """A windowed image, [0, 1], in the range that CE-Net takes, [-1.6, 1.6]."""
+    """A windowed image, [0, 1], in CE-Net's range, [-1.6, 1.6] (open point 2)."""
     return image * 3.2 - 1.6
 
 
@@ -91,7 +91,7 @@ class Batches(Sampler):
     two processes with a part each see what one process with two parts sees. Iterating
     gives these parts, from the step of ``set_position`` on. Nothing is dropped, and as
     a batch of one would break batch normalisation, the last two batches share what is
-    left.
+    left (open point 27).
     """
 
     def __init__(

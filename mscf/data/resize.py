@@ -1,4 +1,7 @@
-"""Slices brought to the side that a network takes."""
+"""Slices brought to the side that a network takes.
+
+Neither resampled to an equal spacing nor cropped to the liver (open point 28).
+"""
 
 from __future__ import annotations
 

@@ -51,8 +51,9 @@ def predict(
     """Batch by batch: positions in ``slices``, and the masks ``(B, H, W)`` drawn there.
 
     The model maps ``(B, 3, H, W)`` to logits. It is moved to ``device`` if one is
-    given, works in evaluation mode, and has its modes back at the end. No random
-    number is drawn. Mixed precision is the caller's context.
+    given, works in evaluation mode, and has its modes back at the end. It sees one
+    view of a slice, not several (open point 21). No random number is drawn. Mixed
+    precision is the caller's context.
 
     Raises:
         InputError: there is no slice.

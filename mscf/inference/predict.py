@@ -102,7 +102,8 @@ def predict_scans(
     livers = find_livers(settings.liver, [case.name for case in cases])
     trained = open_weights(weights)
     device = chosen_device(settings.device)
-    trained.network.to(device, memory_format=torch.channels_last)
+    with enough_memory(settings.batch_size, device):
+        trained.network.to(device, memory_format=torch.channels_last)
     check_apart(target, [*(case.image for case in cases), *livers.values()])
     try:
         target.mkdir(parents=True, exist_ok=True)

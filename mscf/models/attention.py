@@ -70,6 +70,15 @@ def exact(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def as_given(computed: Tensor, x: Tensor) -> Tensor:
+    """What was computed exactly, in the type of ``x``: a network may be held in half.
+
+    Under autocast it stays exact, which mixes types by itself.
+    """
+    mixed = computed.dtype == x.dtype or torch.is_autocast_enabled(x.device.type)
+    return computed if mixed else computed.to(x.dtype)
+
+
 def full_precision(x: Tensor) -> AbstractContextManager:
     """No autocast where ``x`` is; there is none on the meta device, which counts."""
     kind = x.device.type

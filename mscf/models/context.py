@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mscf.models.attention import (
+    as_given,
     as_map,
     as_sequence,
     attend,
@@ -78,6 +79,7 @@ class ChannelContext(nn.Module):
             if self.eq5 == "rows":
                 affinity = affinity.mT
             context = features @ affinity  # (B, N, C), X' = X G, Eq. 5 as printed
+        context = as_given(context, x)
         return self.beta * as_map(context, like=x) + x  # Eq. 6
 
 

@@ -11,7 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mscf.models.attention import as_map, as_sequence, exact, full_precision
+from mscf.models.attention import (
+    as_given,
+    as_map,
+    as_sequence,
+    exact,
+    full_precision,
+)
 from mscf.models.context import channel_affinity
 from mscf.models.encoder import DilatedResNet50Encoder
 from mscf.models.self_attention import PositionAttention
@@ -36,6 +42,7 @@ class ChannelAttention(nn.Module):
             features = as_sequence(exact(x))
             affinity = channel_affinity(features, "rowmax-minus")  # (B, C, C)
             gathered = features @ affinity.mT  # (B, N, C)
+        gathered = as_given(gathered, x)
         return self.gamma * as_map(gathered, like=x) + x
 
 

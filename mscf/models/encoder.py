@@ -36,7 +36,8 @@ class ResNet34Encoder(nn.Module):
     def __init__(self, pretrained: bool = False) -> None:
         super().__init__()
         resnet = resnet34()
-        self.loaded = pretrained and load_imagenet(resnet, ResNet34_Weights.DEFAULT)
+        weights = ResNet34_Weights.IMAGENET1K_V1
+        self.loaded = pretrained and load_imagenet(resnet, weights)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.stage1 = resnet.layer1
         self.stage2 = resnet.layer2
@@ -64,7 +65,9 @@ class DilatedResNet50Encoder(nn.Module):
         resnet = resnet50(replace_stride_with_dilation=[False, True, True])
         for block, dilation in zip(resnet.layer4, (4, 8, 16), strict=True):
             block.conv2.dilation = block.conv2.padding = (dilation, dilation)
-        self.loaded = pretrained and load_imagenet(resnet, ResNet50_Weights.DEFAULT)
+        # V2 is of a longer recipe, of later than the paper, and there is none for 34.
+        weights = ResNet50_Weights.IMAGENET1K_V1
+        self.loaded = pretrained and load_imagenet(resnet, weights)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.stages = nn.Sequential(
             resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4

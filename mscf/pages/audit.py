@@ -2,7 +2,8 @@
 
 Each function answers one question about Table 1 as printed, percent and pixels, from
 ``results/paper/table1.csv``, or about a count in the paper's text. P, R, S, D and J are
-a row's mean precision, recall, specificity, Dice and Jaccard.
+a row's mean precision, recall, specificity, Dice and Jaccard. `own_rows` are our own
+runs, to put two of these questions to them as well.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from mscf.evaluation.metrics import f1_of
+from mscf.evaluation.runs import read_runs
+from mscf.models import METHODS
 from mscf.training.schedule import PATIENCE, Schedule
 
 COLUMNS = ["dice", "hd", "jaccard", "precision", "recall", "specificity", "f1"]
@@ -147,6 +150,23 @@ def tumour_share(table: pd.DataFrame, exchanged: bool = False) -> pd.DataFrame:
     return pd.DataFrame(
         {"share": share(s), "low": share(s + HALF), "high": share(s - HALF)}
     )
+
+
+def own_rows(place: Path) -> pd.DataFrame:
+    """P, R and S of our own runs of the ten, percent, over all folds and seeds there.
+
+    ``place`` is ``results/<data>/<split>``; the means are those of its ``summary.csv``.
+    ``tumour`` is the true mean share of tumour pixels, percent, of the slices that a
+    row is made from, each slice once; ``patients`` is how many persons they are of.
+    """
+    table = pd.read_csv(place / "summary.csv")
+    table = table[table["seed"].isna()].set_index("method").loc[list(METHODS)]
+    rates = 100 * table[["precision", "recall", "specificity"]]
+    rows = read_runs(place, list(METHODS)).rows
+    once = rows.drop_duplicates(["method", "case", "slice"])  # of several seeds
+    share = 100 * once["truth_px"] / (once["height"] * once["width"])
+    tumour = share.groupby(once["method"]).mean()
+    return rates.assign(tumour=tumour, patients=table["patients"])
 
 
 def simulated_neighbours(cases: int = CASES, seed: int = 0, times: int = 20) -> float:

@@ -29,7 +29,7 @@ from mscf.data.dataset import (
     three_channels,
 )
 from mscf.data.store import open_store
-from mscf.training.cuda_graph import captured
+from mscf.training.batch_norm import move_once_a_step
 from mscf.training.distributed import Ranks, joined
 from mscf.training.finite import BAD, Watch, gradient_norms
 from mscf.training.launch import launch
@@ -39,6 +39,7 @@ from mscf.training.memory import (
     step_memory,
     worker_errors,
 )
+from mscf.training.passes import passes, precision
 from mscf.training.progress import shown
 from mscf.training.randomness import choose_kernels, seed_everything
 from mscf.training.result import write_result
@@ -103,13 +104,16 @@ def train_here(settings: TrainSettings, ranks: Ranks, stop: StopRequest) -> None
         ranks.agree("weights at the start", digest_of(model))
         if settings.sync_batch_norm:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        model.to(settings.device, memory_format=torch.channels_last)
-        optimizer = Adam(model.parameters(), settings.learning_rate, fused=True)
-        state = RunState.open(settings, store, model, optimizer, ranks)
+        if settings.accumulate > 1:
+            move_once_a_step(model, settings.accumulate)
+        with memory_errors(settings):
+            model.to(settings.device, memory_format=torch.channels_last)
+            optimizer = Adam(model.parameters(), settings.learning_rate, fused=True)
+            state = RunState.open(settings, store, model, optimizer, ranks)
         fit(training, state, stop)
         stop.obey()
         state.load_best()
-        with precision(settings):
+        with precision(settings), memory_errors(settings):
             write_result(test, state)
 
 
@@ -122,8 +126,8 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         parts=ranks.world * parts,
         own=range(ranks.rank * parts, (ranks.rank + 1) * parts),
     )  # fmt: skip
-    images = first_images(training, settings)
     with precision(settings), memory_errors(settings):
+        images = first_images(training, settings)
         needed = step_memory(model, images[:1], settings.slices_a_pass)
     if tight := room_for(settings, needed):
         state.log.warn(tight)
@@ -160,8 +164,7 @@ def train_one_epoch(
         for part, keys in step.parts.items():  # of several the gradients accumulate
             seed_everything(settings.seed, state.position.epoch, step.number, part)
             images, targets = next_part(loaded, settings.device)
-            with precision(settings):
-                outputs = network(three_channels(images))
+            outputs = network(three_channels(images))
             share = len(keys) / step.n_slices  # 1 where the step has no other part
             part_loss = cross_entropy(outputs, targets) * share
             part_loss.backward()
@@ -186,16 +189,6 @@ def train_one_epoch(
     watch.rest()
 
 
-def passes(
-    model: nn.Module, images: Tensor, settings: TrainSettings
-) -> Callable[[Tensor], Tensor]:
-    """The network's passes in the form asked for; ``images`` are a step's at least."""
-    if settings.cuda_graph:
-        with precision(settings):
-            return captured(model, images[: settings.slices_a_pass])
-    return torch.compile(model) if settings.compile else model
-
-
 def first_images(training: SliceDataset, settings: TrainSettings) -> Tensor:
     """The first batch as it is stored, on which the context blocks are watched."""
     n = min(settings.batch_size, len(training))
@@ -206,24 +199,11 @@ def first_images(training: SliceDataset, settings: TrainSettings) -> Tensor:
 def cross_entropy(outputs: Tensor | tuple[Tensor, ...], targets: Tensor) -> Tensor:
     """The "basic and plain cross entropy loss" over one tumour logit, a mean.
 
-    DANet gives three outputs in training; their losses are added, as in its code.
+    The paper does not say that it is one (open point 1). DANet gives three outputs in
+    training; their losses are added, as in its code.
     """
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return sum(
         F.binary_cross_entropy_with_logits(logits.float(), targets)
         for logits in outputs
-    )
-
-
-def precision(settings: TrainSettings) -> torch.autocast:
-    """Products in bfloat16 or as they are; weights and loss stay float32.
-
-    Without autocast's cache: it keeps the weights' bfloat16 copies until the context
-    ends, so that no step of an epoch would reach the next forward pass.
-    """
-    return torch.autocast(
-        settings.device.type,
-        torch.bfloat16,
-        enabled=settings.precision == "bf16",
-        cache_enabled=False,
     )

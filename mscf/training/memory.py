@@ -87,10 +87,10 @@ def memory_errors(settings: TrainSettings, needed: int = 0) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        estimate = f"its estimate is {gib(needed)}" if needed else "one slice does not"
+        estimate = f"; its estimate is {gib(needed)}" if needed else ""
         raise MemoryLimitError(
             settings.method,
-            f"a step must fit into memory; {estimate}",
+            f"a step must fit into memory{estimate}",
             str(error).partition("\n")[0][:200],
             "memory",
             lower(settings),

@@ -32,7 +32,7 @@ class TrainSettings:
     data: Path  # a store's folder
     out: Path  # the run's folder
 
-    # What is trained, and how: the recipe.
+    # What is trained, and how: one recipe for all ten methods (open point 4).
     method: str = "mscf"  # a key of METHODS
     epochs: int = 400  # at most; Section 3.1
     batch_size: int = 8  # slices a step, of all processes; Section 3.1
@@ -126,7 +126,8 @@ class TrainSettings:
         on_cpu = self.device.type == "cpu"
         gpus = 0 if on_cpu else self.gpus or torch.cuda.device_count()
         processes = joined_processes() or self.processes or max(gpus, 1)
-        share = min(8, max(1, cores() // processes))
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # on this machine
+        share = min(8, max(1, cores() // here))
         return replace(
             self,
             gpus=0 if on_cpu else processes,
@@ -322,7 +323,8 @@ def fastest_precision(device: torch.device) -> str:
     Measured with AVX-512's alone: a step of MSCF at 192 takes 0.6 to 0.7 of the time.
     """
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
+        real = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if real else "float32"  # emulated it has no fast kernels
     units = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private to torch
     has = any(getattr(torch.cpu, name, bool)() for name in units)
     return "bf16" if has else "float32"

@@ -48,6 +48,7 @@ from mscf.training.snapshot import Position, restore, snapshot
 from mscf.training.start import start_findings
 from mscf.training.watch import CONTEXT, has_context
 
+SEEN_AFTER = 60.0  # seconds; a shared file system may be that late
 SAVE_EVERY = 600.0  # seconds; an epoch on a CPU takes hours
 
 
@@ -113,6 +114,7 @@ class RunState:
             if ranks.first:
                 state._begin()
         ranks.wait()  # nobody begins while the first one still cuts a table
+        state._agree()
         state._clock = state._saved = time.monotonic()
         return state
 
@@ -208,6 +210,28 @@ class RunState:
         """Marks the run as whole."""
         done = f"{self.position.epoch} epochs asked for are done"
         self.record.update(status="finished", end=self.schedule.end or done)
+
+    def _agree(self) -> None:
+        """All processes must go on from the same, in a folder that all of them see.
+
+        On another machine the folder may be another one, whatever its name.
+        """
+        if self.ranks.world == 1:
+            return
+        began = self.ranks.gather(self._began())[0]
+        until = time.monotonic() + SEEN_AFTER
+        while self._began() != began and time.monotonic() < until:
+            time.sleep(0.2)
+        self.ranks.agree("folder (--out, shared by all machines)", self._began())
+        where = [asdict(self.position), asdict(self.schedule), self.best.mark]
+        self.ranks.agree("state to go on from", where)
+
+    def _began(self) -> str | None:
+        """When the run in this folder was begun, by its record, if there is one."""
+        try:
+            return read_record(self.settings.out / "run.json").get("started")
+        except CheckpointError:
+            return None
 
     def _seconds(self) -> float:
         return self.position.seconds + time.monotonic() - self._clock

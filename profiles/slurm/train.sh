@@ -19,6 +19,7 @@ data=${1:?a store, made by data_scripts/prepare.py}
 out=${2:?the folder of the run}
 run=(train --data "$data" --out "$out" --resume "${@:3}")
 
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} # else srun's steps have one core
 rm -f "$out"/rank-*.json # how the processes of an earlier try ended
 if [ "${SLURM_JOB_NUM_NODES:-1}" = 1 ]; then
   srun mscf "${run[@]}" # starts a process for each GPU by itself
@@ -26,8 +27,9 @@ else
   # Read since torch 2.10; an older torchrun refuses it as an option, and ends at SIGUSR1.
   export PET_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGUSR1
   first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  port=$((20000 + SLURM_JOB_ID % 20000)) # another job of ours may be on this machine
   srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" \
-    --rdzv-backend c10d --rdzv-endpoint "$first:29500" --rdzv-id "$SLURM_JOB_ID" \
+    --rdzv-backend c10d --rdzv-endpoint "$first:$port" --rdzv-id "$SLURM_JOB_ID" \
     -m mscf "${run[@]}"
 fi
 code=$?

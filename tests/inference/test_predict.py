@@ -312,6 +312,10 @@ def test_what_was_done_before_a_failure_is_told(
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
         torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError(
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"
+        ),
     ],
 )
 def test_a_batch_that_does_not_fit_is_one_line(

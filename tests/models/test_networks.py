@@ -254,6 +254,16 @@ def test_bf16_autocast_stays_close_to_float32(key, network) -> None:
 
 
 @one_of_ten("mscf")
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_a_network_held_in_half_computes_in_it(half, key, network) -> None:
+    x = slices(key)
+    exact = logits_of(network, x)
+    rough = logits_of(copy.deepcopy(network).to(half), x.to(half))
+    assert rough.dtype == half
+    assert (rough.float() - exact).std() < 0.1 * exact.std()
+
+
+@one_of_ten("mscf")
 def test_graph_is_captured_whole(key, network) -> None:
     torch.compiler.reset()
     captured = torch.compile(network, backend="eager", fullgraph=True)
@@ -309,8 +319,15 @@ def test_encoder_takes_imagenet_weights_where_they_are(key, monkeypatch) -> None
     name = "resnet50" if key == "danet" else "resnet34"
     given = filled(getattr(encoder, name)()).state_dict()
     weights = getattr(encoder, f"{name.replace('resnet', 'ResNet')}_Weights")
-    monkeypatch.setattr(weights, "get_state_dict", lambda self, **kwargs: given)
+    asked = []
+
+    def taken(self, **_):
+        asked.append(self.name)
+        return given
+
+    monkeypatch.setattr(weights, "get_state_dict", taken)
     network = mscf.build(key, pretrained=True)
+    assert asked == ["IMAGENET1K_V1"]  # of one recipe, or DANet would have a better one
     assert network.encoder.loaded
     taken = {id_of(t) for t in network.encoder.state_dict().values()}
     wanted = {id_of(t) for n, t in given.items() if not n.startswith("fc.")}

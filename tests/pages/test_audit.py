@@ -1,5 +1,6 @@
 """The paper's arithmetic, number by number: each test is an entry of the audit page."""
 
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import nn
 from mscf import METHODS, build
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.results_table import average_gain
+from mscf.evaluation.runs import read_runs
+from mscf.evaluation.tables import read_rows
 from mscf.models.context import ChannelContext
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.pages.audit import (
@@ -29,6 +32,7 @@ from mscf.pages.audit import (
     false_pixels,
     missed_slices,
     one_fact,
+    own_rows,
     points,
     read_table1,
     readings_of_037,
@@ -39,13 +43,14 @@ from mscf.pages.audit import (
     tumour_share,
 )
 
+RESULTS = Path(__file__).parents[2] / "results"
 NINE = [key for key in METHODS if key != "mscf"]
 CENET, RESNET = 29_003_093, 21_797_672
 
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return read_table1(Path(__file__).parents[2] / "results/paper/table1.csv")
+    return read_table1(RESULTS / "paper/table1.csv")
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +175,40 @@ def test_b11_every_method_draws_too_much(table) -> None:
     assert disc_with_margin(5) == pytest.approx(81 / 113)
 
 
+@pytest.fixture(scope="module")
+def own() -> dict[str, pd.DataFrame]:
+    names = {"excerpt": "excerpt-448", "phantoms": "phantoms-192"}
+    return {name: own_rows(RESULTS / data / "patient") for name, data in names.items()}
+
+
+def of_the_pixels(data: str) -> pd.DataFrame:
+    """P, R and S of our rows over all pixels together, percent."""
+    means = pd.read_csv(RESULTS / data / "patient/summary.csv")
+    means = means[means["seed"].isna()].set_index("method").loc[list(METHODS)]
+    names = ["precision", "recall", "specificity"]
+    return means[[f"{name}_pooled" for name in names]].set_axis(names, axis=1) * 100
+
+
+def test_b11_ours_draw_too_much_in_no_row_on_ct_and_in_three_on_phantoms(own) -> None:
+    above = {name: (of["recall"] > of["precision"]).sum() for name, of in own.items()}
+    assert above == {"excerpt": 0, "phantoms": 3}
+    patient = RESULTS / "excerpt-448/patient"
+    folds = {key: len(list((patient / key).glob("fold-*"))) for key in METHODS}
+    assert sorted(folds.values()) == [1] * 7 + [5] * 3
+    runs = [json.loads(p.read_text()) for p in patient.glob("*/*/*/run.json")]
+    assert len({run["epochs_done"] for run in runs}) == 1
+    together = of_the_pixels("excerpt-448")
+    drawn = together["recall"] / together["precision"]
+    assert list(drawn[drawn > 1].index) == ["cenet"]
+
+
+def test_b11_one_training_of_ours_on_smaller_slices_draws_too_much() -> None:
+    rows = read_rows(
+        RESULTS / "lits_excerpt-224/patient/mscf/fold-0/seed-0/per_slice.csv"
+    )
+    assert rows["recall"].mean() > rows["precision"].mean()
+
+
 def test_b12_tumour_share_that_a_row_implies(table) -> None:
     found = tumour_share(table)
     percent = [0.57, 0.51, 0.57, 0.57, 0.54, 0.53, 0.57, 0.51, 0.51, 0.51]
@@ -178,6 +217,39 @@ def test_b12_tumour_share_that_a_row_implies(table) -> None:
     assert (reach["unet"], reach["mscf"]) == pytest.approx((0.012, 0.018), abs=5e-4)
     other = tumour_share(table, exchanged=True)["share"]
     assert (other.min(), other.max()) == pytest.approx((1.85, 2.32), abs=0.005)
+
+
+def test_b12_of_pooled_counts_the_formula_gives_the_true_share(own) -> None:
+    for name, data in (("excerpt", "excerpt-448"), ("phantoms", "phantoms-192")):
+        implied = tumour_share(of_the_pixels(data))["share"]
+        truth = own[name]["tumour"]
+        assert implied.tolist() == pytest.approx(truth.tolist(), rel=1e-9)
+
+
+def test_b12_of_means_it_gives_too_little_in_all_rows_of_ours_but_one(own) -> None:
+    part = {name: tumour_share(of)["share"] / of["tumour"] for name, of in own.items()}
+    assert (part["phantoms"] < 1).all()
+    assert part["phantoms"].min() < 0.5
+    excerpt = part["excerpt"]
+    assert list(excerpt[excerpt >= 1].index) == ["cenet"]
+    rows = read_runs(RESULTS / "excerpt-448/patient", ["cenet"]).rows
+    wrong = rows["fp"].sort_values()
+    assert wrong.iloc[-len(wrong) // 10 :].sum() > 0.8 * wrong.sum()  # a few slices
+
+
+def test_b12_the_share_of_the_excerpt_lies_between_both_readings(own, table) -> None:
+    rows = read_runs(RESULTS / "excerpt-448/patient", list(METHODS)).rows
+    each = rows.drop_duplicates(["case", "slice"])
+    share = 100 * each["truth_px"] / SIDE**2
+    measured = own["excerpt"].loc["mscf", "tumour"]
+    assert len(each) == 370
+    assert measured == pytest.approx(share.mean())
+    assert measured == pytest.approx(0.88, abs=0.005)
+    printed = tumour_share(table)["share"]
+    exchanged = tumour_share(table, exchanged=True)["share"]
+    assert 0 < measured - printed.max() < exchanged.min() - measured
+    of_folds = share.groupby(each["fold"]).mean()
+    assert of_folds.max() > 20 * of_folds.min()
 
 
 def test_b13_four_to_one() -> None:

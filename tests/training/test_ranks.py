@@ -7,11 +7,14 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 from small_processes import Ended, finished, forked, listener, options, together
 from small_run import same_run, settings_for
 from some import some
+from torch import nn
 
 from mscf.checkpoint import read_checkpoint
+from mscf.data.store import open_store
 from mscf.errors import (
     CheckpointError,
     DistributedError,
@@ -20,9 +23,12 @@ from mscf.errors import (
     StorageError,
 )
 from mscf.training import distributed
+from mscf.training import state as state_module
+from mscf.training.batch_norm import move_once_a_step
 from mscf.training.distributed import LAUNCHED, Ranks, joined, leave_cause
 from mscf.training.launch import ENDED, cause
 from mscf.training.loop import train
+from mscf.training.state import RunState
 from mscf.training.stopping import stop_requests
 
 ALIKE = "Two processes train as one that accumulates the same parts does"
@@ -61,6 +67,44 @@ def test_two_processes_are_one_that_accumulates_two_parts(
         rows = pd.read_csv(tmp_path / name / "per_slice.csv")
         assert sorted(rows[["case", "slice"]].to_numpy().tolist()) == sorted(test)
     shows(shown=f"losses differ by {(one - two).abs().max():.1g}")
+
+
+def test_accumulated_parts_move_statistics_as_far_as_one_pass() -> None:
+    mean, passes = torch.full((4, 3, 2, 2), 5.0), 4
+    whole, parts = nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3))
+    move_once_a_step(parts, passes)
+    for _ in range(10):
+        whole(mean)
+        for _ in range(passes):
+            parts(mean)
+    assert whole.running_mean.max() < 4  # else both are at their end
+    torch.testing.assert_close(parts[0].running_mean, whole.running_mean)
+
+
+class Elsewhere(Ranks):
+    """The second of two processes, on a machine where ``--out`` is another folder."""
+
+    def __init__(self, first: list) -> None:
+        super().__init__(rank=1, world=2)
+        self.of_first = iter(first)
+
+    def wait(self) -> None:
+        """The first one is not there."""
+
+    def gather(self, value: object) -> list:
+        return [next(self.of_first), value]
+
+
+def test_a_folder_that_is_not_shared_is_told_at_the_start(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(state_module, "SEEN_AFTER", 0.1)
+    settings = settings_for(tiny_store, tmp_path)
+    store, model = open_store(tiny_store), nn.Conv2d(1, 1, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    ranks = Elsewhere(["2026-01-01T00:00:00", "digest"])
+    with pytest.raises(DistributedError, match=r"folder .*shared.*\[ranks-differ\]"):
+        RunState.open(settings, store, model, optimizer, ranks)
 
 
 def lines(ended: Ended) -> list[str]:

@@ -23,7 +23,7 @@ from some import some
 
 from mscf.checkpoint import read_checkpoint, write_checkpoint
 from mscf.errors import MscfError, Stopped
-from mscf.training import loop, schedule, snapshot, start
+from mscf.training import loop, passes, schedule, snapshot, start
 from mscf.training.history import HISTORY, GrowingTable
 from mscf.training.loop import train
 
@@ -209,7 +209,7 @@ def unseeded(get: Callable, put: Callable) -> Change:
 def bfloat16(_out, patch: pytest.MonkeyPatch) -> None:
     """Behind the settings, which would refuse it."""
     other = partial(torch.autocast, "cpu", torch.bfloat16, cache_enabled=False)
-    patch.setattr(loop, "precision", lambda settings: other())
+    patch.setattr(passes, "precision", lambda settings: other())
 
 
 def other_history(change_rows: Callable, mark_too: bool) -> Change:

@@ -27,10 +27,12 @@ ENDS_AT_THE_LIMIT = pytest.mark.claim(
 )
 STUBS = {
     "srun": """
+        [ "$SRUN_CPUS_PER_TASK" = 4 ] || exit 99
         for node in $(seq 2 "$SLURM_JOB_NUM_NODES"); do "$@" & done
         "$@"; code=$?; wait; exit $code""",
     "mscf": f'exec {sys.executable} -m small_mscf "$@"',
     "torchrun": f"""
+        [[ "$*" = *":20042 "* ]] || exit 99 # a port of this job's own
         exec {sys.executable} -m torch.distributed.run "${{@/#mscf/small_mscf}}" """,
     "scontrol": """
         [ "$1" = show ] && echo 127.0.0.1
@@ -49,7 +51,8 @@ def sbatch(tiny_store, tmp_path):
 
     def start(out: Path, nodes: int, *options: str, **more: str) -> subprocess.Popen:
         slurm = {
-            "SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": str(nodes),
+            "SLURM_CPUS_PER_TASK": "4", "SLURM_JOB_NUM_NODES": str(nodes),
+            "SLURM_JOB_ID": "42",
             "SLURM_JOB_NODELIST": "node", "QUEUE": str(tmp_path / "queue"),
             "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
             "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
