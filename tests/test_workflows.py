@@ -2,13 +2,18 @@
 
 import os
 import re
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from jupyter_book.config import get_final_config
 from pybtex.database import parse_file
+from server import Served, serve, status
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -137,14 +142,15 @@ def test_a_doi_is_well_formed() -> None:
     assert len(set(dois)) == len(dois)
 
 
-def test_what_an_error_of_a_notebook_names_is_kept_for_who_reads_it() -> None:
+def test_what_an_error_names_and_the_book_are_kept_of_every_run() -> None:
     """The machine is gone then; its files are those that it uploaded."""
     error = (ROOT / "book/execute.py").read_text()
     (folder,) = re.findall(r'f"see (\S+)/\{name\}"', error)
     steps = dict(jobs(ROOT / ".github/workflows/test.yml"))["test"]["steps"]
     (upload,) = [step for step in steps if "upload" in step.get("uses", "")]
-    assert upload["if"] == "failure()"
-    assert f"{folder}/notebooks" in upload["with"]["path"].splitlines()
+    assert upload["if"] == "${{ !cancelled() }}"
+    kept = set(upload["with"]["path"].splitlines())
+    assert {f"{folder}/notebooks", f"{folder}/report.json", "book/_build/html"} <= kept
 
 
 def test_another_set_of_packages_is_installed_and_the_same_is_not(tmp_path) -> None:
@@ -181,3 +187,112 @@ def test_the_branch_that_is_pushed_is_the_one_that_colab_opens() -> None:
     (pushed,) = re.findall(r"git push[^#]*?GITHUB_REPOSITORY\" (\w+)$", workflow, re.M)
     opened = (ROOT / "book/_ext/mscf_book.py").read_text()
     assert f'"/blob/{pushed}/"' in opened
+
+
+PUBLISH = dict(jobs(ROOT / ".github/workflows/publish.yml"))
+
+
+def step(job: str, name: str) -> dict:
+    """A step of publishing."""
+    (found,) = [one for one in PUBLISH[job]["steps"] if one.get("id") == name]
+    return found
+
+
+def bash(job: str, name: str, **options) -> subprocess.CompletedProcess:
+    """What a step runs, as GitHub runs it."""
+    words = ["bash", "-e", "-c", step(job, name)["run"]]
+    return subprocess.run(words, capture_output=True, text=True, **options)
+
+
+def test_pages_are_counted_after_they_are_deployed_against_those_built() -> None:
+    assert PUBLISH["build"]["outputs"] == {"pages": "${{ steps.built.outputs.pages }}"}
+    assert PUBLISH["deploy"]["needs"] == "build"
+    names = [one.get("id") for one in PUBLISH["deploy"]["steps"]]
+    assert names == ["deployment", "count"]
+    assert step("deploy", "count")["env"] == {
+        "BUILT": "${{ needs.build.outputs.pages }}",
+        "PAGE_URL": "${{ steps.deployment.outputs.page_url }}",
+    }
+
+
+def test_as_many_pages_are_counted_in_the_folder_as_its_sitemap_lists(tmp_path) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book/welcome.rst").write_text("Welcome\n=======\n")
+    html = tmp_path / "book/_build/html"
+    given = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
+    settings = {
+        "extensions": ["sphinx_sitemap"],
+        "sitemap_url_scheme": given["sitemap_url_scheme"],
+        "html_baseurl": "https://fork.github.io/mscf/",
+        "root_doc": "book/welcome",
+    }
+    folders = [str(folder) for folder in (html, tmp_path / "trees")]
+    with docutils_namespace():
+        Sphinx(str(tmp_path), None, *folders, "html", settings, status=None).build()
+    # Jupyter Book and the theme add these.
+    (html / "index.html").touch()
+    (html / "_static/webpack-macros.html").touch()
+
+    out = tmp_path / "output"
+    environment = {**os.environ, "GITHUB_OUTPUT": str(out)}
+    assert bash("build", "built", cwd=tmp_path, env=environment).returncode == 0
+    counted = int(out.read_text().removeprefix("pages="))
+    assert counted == (html / "sitemap.xml").read_text().count("<loc>") > 1
+
+
+@pytest.fixture
+def published(tmp_path) -> Iterator[Served]:
+    """A site whose sitemap lists three pages."""
+    (tmp_path / "sitemap.xml").write_text("<url><loc>page</loc></url>" * 3)
+    server, served = serve(tmp_path / "sitemap.xml")
+    yield served
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def count(published, tmp_path) -> Callable[[int], subprocess.CompletedProcess]:
+    """Counts the pages of that site as after its deployment, and waits for nothing."""
+    if shutil.which("curl") is None:
+        pytest.skip("NOT TESTED: no curl")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/sleep").chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PAGE_URL": published.address.rpartition("/")[0] + "/",
+    }
+
+    def run(built: int) -> subprocess.CompletedProcess:
+        return bash("deploy", "count", env={**environment, "BUILT": str(built)})
+
+    return run
+
+
+def test_a_site_with_every_page_that_was_built_is_published(count, published) -> None:
+    assert count(3).returncode == 0
+    (asked,) = published.log
+    assert asked["path"].startswith("/sitemap.xml?")
+
+
+def test_a_site_that_is_there_after_some_seconds_is_published(count, published) -> None:
+    published.faults.extend([status(404), status(503)])
+    assert count(3).returncode == 0
+    asked = [entry["path"] for entry in published.log]
+    assert len(set(asked)) == 3  # no cache can answer with what it said before
+
+
+@pytest.mark.parametrize(("built", "found", "code"), [(4, 3, 200), (3, 0, 404)])
+def test_a_site_without_a_page_that_was_built_fails_in_one_line(
+    built, found, code, count, published
+) -> None:
+    if code != 200:
+        published.faults.extend([status(code)] * 99)
+    done = count(built)
+    assert done.returncode == 1
+    site = published.address.rpartition("/")[0]
+    assert done.stdout == (
+        f"::error::{site}/sitemap.xml lists {found} pages, {built} were built\n"
+    )
+    assert done.stderr == ""
+    assert len(published.log) > 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from html import escape
 from pathlib import Path
 
 from docutils import nodes
@@ -20,7 +21,7 @@ class ResultRole(SphinxRole):
     KEY is dotted (a number counts in a list) of JSON, and ``COLUMN=VALUE,...:COLUMN``
     of a table (CSV), which names one row and what to write of it. FORMAT is Python's,
     such as ``.2f`` or ``.1%``, and may be left out. An unknown file or key is a
-    warning, which ends the build.
+    warning, which ends the build. Who points at the number reads file and key.
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -41,7 +42,19 @@ class ResultRole(SphinxRole):
             self.rawtext, text, reftarget=f"/results/{file}", refdoc=self.env.docname
         )
         link["classes"].append("res")  # to look like a number, not like a download
-        return [link], []
+        # Sphinx writes no title of a link to a file; that of what is around it shows.
+        start = f'<span title="{escape(tooltip(file, key))}">'
+        before, after = (
+            nodes.raw("", tag, format="html") for tag in (start, "</span>")
+        )
+        return [before, link, after], []
+
+
+def tooltip(file: str, key: str) -> str:
+    """Where a value stands, in words: the whole file is what its link opens."""
+    row, _, column = key.rpartition(":")
+    where = f"column {column} of the row {row}" if file.endswith(".csv") else key
+    return f"results/{file}: {where}"
 
 
 def find_cell(file: Path, key: str) -> float | str:

@@ -79,6 +79,9 @@ def test_res_writes_a_value_linked_to_its_file(page) -> None:
     link = re.search(r'href="(_downloads/[^"]*run\.json)"', page.html)[1]
     assert (page.root / "html" / link).read_text() == json.dumps(RESULTS)
     assert page.html.count('<a class="res reference download internal"') == 4
+    titles = re.findall(r'<span title="([^"]*)"><a class="res [^>]*>', page.html)
+    assert titles[0] == titles[1] == "results/run.json: dice.mean"
+    assert titles[2:] == [f"results/run.json: {k}" for k in ("dice.folds.1", "method")]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,15 @@ def test_res_writes_the_cell_of_a_table(page) -> None:
     assert not page.warnings
     assert "50.0%" in page.text
     assert "none" in page.text
+    titles = re.findall(r'<span title="([^"]*)"><a class="res [^>]*>', page.html)
+    assert titles[0] == "results/table.csv: column dice of the row method=ours,seed="
+
+
+def test_what_a_result_is_called_stays_text_in_its_title(page) -> None:
+    page.results.write_text(json.dumps({'<b>"&': 1}))
+    page.write('{res}`run.json:<b>"&`')
+    assert page.warnings == ""
+    assert 'title="results/run.json: &lt;b&gt;&quot;&amp;"' in page.html
 
 
 @pytest.mark.parametrize(
