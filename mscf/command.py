@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
@@ -43,10 +45,11 @@ def run(app: typer.Typer) -> NoReturn:
         code = app(standalone_mode=False)
     except typer.Abort:  # Ctrl-C
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is one line)
         # The class is click's or typer's own, by version; both have this method.
         if not hasattr(error, "format_message"):
-            raise
+            report_bug(error)
+            sys.exit(1)
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
         else:
@@ -57,6 +60,22 @@ def run(app: typer.Typer) -> NoReturn:
             print(f"error: {finding}", file=sys.stderr)
         code = 2
     sys.exit(code)
+
+
+def report_bug(error: Exception) -> None:
+    """One line for what no check foresaw, and a file with all of it."""
+    trace = "".join(traceback.format_exception(error))
+    if "--verbose" in sys.argv:
+        print(trace, file=sys.stderr)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="mscf-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(f"mscf {version('mscf')}, Python {sys.version}\n\n{trace}")
+    finding = Finding(
+        "mscf", "must not end so", printable(f"{type(error).__name__}: {error}"), "bug",
+        f"a bug of ours: please report it with {file.name}",
+    )  # fmt: skip
+    print(f"error: {finding}", file=sys.stderr)
 
 
 def run_script(function: Callable[..., None]) -> NoReturn:

@@ -1,4 +1,6 @@
 import re
+import sys
+import tempfile
 from types import SimpleNamespace
 
 import pandas as pd
@@ -6,6 +8,7 @@ import pytest
 from ten_networks import TABLE
 from typer.testing import CliRunner
 
+from mscf import command
 from mscf.cli import app, main
 from mscf.models import METHODS
 from mscf.training import loop
@@ -114,3 +117,23 @@ def test_no_argument_shows_the_help(monkeypatch, capsys) -> None:
     said = capsys.readouterr()
     assert "methods" in said.out + said.err
     assert "error" not in said.out + said.err
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_bug_is_one_line_that_names_the_full_report(
+    verbose, monkeypatch, tmp_path, capsys
+) -> None:
+    def main(verbose: command.Verbose = False) -> None:
+        raise TypeError("not this\nway")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["mscf", *["--verbose"] * verbose])
+    with pytest.raises(SystemExit) as ended:
+        command.run_script(main)
+    assert ended.value.code == 1
+    *trace, line = capsys.readouterr().err.splitlines()
+    assert bool(trace) == verbose
+    (report,) = tmp_path.iterdir()
+    assert "TypeError: not this" in line
+    assert f"please report it with {report} [bug]" in line
+    assert "Traceback" in report.read_text()

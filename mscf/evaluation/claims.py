@@ -19,6 +19,7 @@ from mscf.evaluation.statistics import (
     draw_patients,
     holm,
     interval,
+    leaning,
     redrawn_means,
     signed_rank_p,
 )
@@ -55,7 +56,7 @@ def dice_claim(
     row = table[table["metric"] == "dice"].iloc[0]
     difference, low, high = (100 * row[name] for name in ("difference", "low", "high"))
     word = outcome(
-        difference, low, high, row["p_holm"], int(row["patients"]),
+        difference, low, high, row["p_holm"], row["side"], int(row["patients"]),
         whole=on_all_folds(rows),
     )  # fmt: skip
     claim = {
@@ -173,9 +174,9 @@ def judged(
     """The comparisons of one claim with p by Holm over all, margin and word."""
     found = pd.DataFrame.from_dict(table, orient="index").assign(margin=margins)
     found["p"] = holm(found["p"])
-    asked = found[["difference", "low", "high", "p", "patients", "margin"]].to_numpy()
-    said = [words[outcome(*row, whole=whole)] for row in asked]
-    return found.assign(outcome=said)
+    names = ["difference", "low", "high", "p", "side", "patients", "margin"]
+    said = [words[outcome(*row, whole=whole)] for row in found[names].to_numpy()]
+    return found.assign(outcome=said).drop(columns="side")
 
 
 def words_of(rows: pd.DataFrame) -> dict[str, str]:
@@ -193,7 +194,7 @@ def word_of_all(table: pd.DataFrame) -> str:
 
 
 def with_interval(gains: pd.Series, patients: pd.Series) -> dict[str, float]:
-    """Mean over slices, interval over patients, and the rank test's p."""
+    """Mean over slices, interval over patients, and the rank test's p and side."""
     there = gains.notna()
     gains, patients = gains[there], patients[there]
     n = patients.nunique()
@@ -201,8 +202,11 @@ def with_interval(gains: pd.Series, patients: pd.Series) -> dict[str, float]:
     if n > 1:
         drawn = redrawn_means(gains.to_numpy()[:, None], patients, draw_patients(n))
         low, high = interval(drawn[:, 0])
-    p = signed_rank_p(gains.groupby(patients).mean())
-    return {"difference": gains.mean(), "low": low, "high": high, "p": p, "patients": n}
+    of_patients = gains.groupby(patients).mean()
+    return {
+        "difference": gains.mean(), "low": low, "high": high,
+        "p": signed_rank_p(of_patients), "side": leaning(of_patients), "patients": n,
+    }  # fmt: skip
 
 
 # Of separation
@@ -219,6 +223,7 @@ def separation_claim(rows: pd.DataFrame, data: str = "") -> dict[str, object]:
     found = with_interval(gains.mean(axis=1), slices["patient"])  # scales of the slice
     word = outcome(*found.values(), margin=SEPARATION_MARGIN, whole=on_all_folds(rows))
     seeds = rows["seed"].nunique() if "seed" in rows else 1
+    del found["side"]
     return {
         **found, "margin": SEPARATION_MARGIN, "seeds": seeds,
         "outcome": words_on(data)[word],
@@ -238,7 +243,8 @@ def separation_table(rows: pd.DataFrame) -> pd.DataFrame:
             **with_interval(gain(slices, channels), slices["patient"]),
         }
     counts = {"slices": int, "patients": int}
-    return pd.DataFrame(table).T.astype(counts).rename_axis("channels")
+    table = pd.DataFrame(table).T.astype(counts).rename_axis("channels")
+    return table.drop(columns="side")
 
 
 def separation_of(rows: pd.DataFrame) -> pd.DataFrame:

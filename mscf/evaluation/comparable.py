@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.errors import Finding, InputError
+from mscf.evaluation.statistics import ENOUGH_PATIENTS
 
 RUN = ["fold", "seed"]
 SLICE = ["patient", "case", "slice"]
@@ -194,6 +195,13 @@ def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
             Finding(
                 place.name, "an interval or a test needs two patients", "1",
                 "one-patient", "only means are shown",
+            )
+        )  # fmt: skip
+    elif patients < ENOUGH_PATIENTS:
+        found.append(
+            Finding(
+                place.name, f"an interval of 95 % takes {ENOUGH_PATIENTS} patients",
+                str(patients), "few-patients", "those here cover less than they say",
             )
         )  # fmt: skip
     shared = shared_runs(rows)

@@ -18,6 +18,7 @@ from mscf.evaluation.statistics import (
     draw_patients,
     holm,
     interval,
+    leaning,
     redrawn_means,
     signed_rank_p,
 )
@@ -28,7 +29,7 @@ METRICS = ("dice", "hd_diagonal", "jaccard", "precision", "recall", "specificity
 LOWER_IS_BETTER = frozenset({"hd_diagonal", "hd", "hd_farthest"})
 SLICE = ["patient", "case", "slice"]
 COMPARISON_COLUMNS = ["metric", "baseline", "difference", "low", "high", "p", "p_holm",
-                      "p_slices", "patients"]  # fmt: skip
+                      "p_slices", "patients", "side"]  # fmt: skip
 
 
 def over_seeds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -87,9 +88,10 @@ def against_baselines(
 
     ``low`` to ``high`` is the 95 % interval over patients; ``p`` Wilcoxon's on the
     patients' mean differences, ``p_holm`` corrected over the baselines within a metric;
-    ``p_slices`` the same test on slices, for a footnote: they are not independent. Of
-    one patient there are differences only. Distances are better when negative; ``hd``
-    counts slices on which both methods draw something.
+    ``side`` is 1 or -1, where their ranks lean to; ``p_slices`` the same test on
+    slices, for a footnote: they are not independent. Of one patient there are
+    differences only. Distances are better when negative; ``hd`` counts slices on which
+    both methods draw something.
 
     Raises:
         InputError: two methods do not have the same slices.
@@ -117,6 +119,7 @@ def against_baselines(
                     redrawn[0][metric] - redrawn[1][metric]
                 )
                 row["p"] = signed_rank_p(of_patients[metric])
+                row["side"] = leaning(of_patients[metric])
                 row["p_slices"] = signed_rank_p(of_slices[metric])
             found.append(row)
     table = pd.DataFrame(found).reindex(columns=COMPARISON_COLUMNS)

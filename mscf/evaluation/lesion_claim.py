@@ -15,10 +15,11 @@ from mscf.evaluation.claims import judged, shared_rows
 from mscf.evaluation.lesions import LESION_SIZES
 from mscf.evaluation.metrics import summarise_volumes
 from mscf.evaluation.outcome import on_all_folds, words_on
-from mscf.evaluation.statements import ENOUGH_PATIENTS
 from mscf.evaluation.statistics import (
+    ENOUGH_PATIENTS,
     draw_patients,
     interval,
+    leaning,
     redrawn_means,
     signed_rank_p,
 )
@@ -117,7 +118,7 @@ def in_percent(part: pd.Series, whole: pd.Series, tested: pd.Series) -> dict:
     difference = 100 * ratio(np.array(part.sum()), np.array(whole.sum()))
     return {
         "difference": float(difference), "low": low, "high": high,
-        "p": signed_rank_p(tested), "patients": n,
+        "p": signed_rank_p(tested), "side": leaning(tested), "patients": n,
     }  # fmt: skip
 
 

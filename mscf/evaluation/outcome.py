@@ -11,8 +11,7 @@ import re
 import pandas as pd
 
 from mscf.data.splits import FOLDS
-from mscf.evaluation.statements import ENOUGH_PATIENTS
-from mscf.evaluation.statistics import LEVEL
+from mscf.evaluation.statistics import ENOUGH_PATIENTS, LEVEL
 
 MARGIN = 1.0  # percentage points of Dice
 REPRODUCED, CONTRADICTED, UNDECIDED = OUTCOMES = (
@@ -26,6 +25,7 @@ def outcome(
     low: float,
     high: float,
     p: float,
+    side: int,
     patients: int,
     margin: float = MARGIN,
     at_least: int = ENOUGH_PATIENTS,
@@ -33,13 +33,14 @@ def outcome(
 ) -> str:
     """What the rule says of one difference, its interval and its p after Holm.
 
-    In the margin's unit, with the sign that makes the claim positive. With fewer
+    In the margin's unit, with the sign that makes the claim positive. Interval and test
+    must agree: ``side`` is the one that the patients' ranks lean to. With fewer
     patients than ``at_least``, or of runs that are not ``whole`` (`on_all_folds`),
     nothing is decided.
     """
     if patients < at_least or not whole:
         return UNDECIDED
-    if difference >= margin and low > 0 and p < LEVEL:
+    if difference >= margin and low > 0 and p < LEVEL and side > 0:
         return REPRODUCED
     return CONTRADICTED if high < margin else UNDECIDED
 

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from mscf.evaluation.differences import SLICE, over_seeds
 from mscf.evaluation.outcome import CONTRADICTED, OUTCOMES, REPRODUCED, outcome
-from mscf.evaluation.statements import ENOUGH_PATIENTS
 from mscf.evaluation.statistics import (
+    ENOUGH_PATIENTS,
     can_decide,
     draw_patients,
     holm,
     interval,
+    leaning,
     redrawn_means,
     signed_rank_p,
 )
@@ -107,7 +108,7 @@ class Trial:
         """The rule's word if the true difference is ``true``: all moves by it."""
         return outcome(
             self.difference + true, self.low + true, self.high + true, p,
-            len(self.of_patients), at_least=at_least,
+            leaning(self.of_patients + true), len(self.of_patients), at_least=at_least,
         )  # fmt: skip
 
 

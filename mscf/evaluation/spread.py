@@ -7,12 +7,14 @@ nothing about the methods.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from mscf.evaluation.comparable import RUN
+from mscf.evaluation.comparable import RUN, SLICE
+from mscf.evaluation.statistics import draw_patients, redrawn_means
 
 NOISE = 2  # deviations that a gain of one run must exceed to be seen
 
@@ -52,6 +54,34 @@ def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"runs": int})
 
 
+def by_test_patients(
+    rows: pd.DataFrame, ours: str, baselines: Sequence[str], metric: str = "dice"
+) -> float:
+    """The deviation "all" of `scatter`, if trainings were alike and only patients not.
+
+    Each run tests other patients, few of them. Their mean's variance is that of draws
+    of its own patients with replacement, pooled over runs as there; NaN where no
+    baseline has several.
+    """
+    dice = rows.pivot(index=[*RUN, *SLICE], columns="method", values=metric)
+    total = free = 0.0
+    for baseline in dice.columns.intersection(baselines):
+        gains = (dice[ours] - dice[baseline]).dropna().reset_index(name="gain")
+        of_runs = [variance_over_patients(run) for _, run in gains.groupby(RUN)]
+        if len(of_runs) > 1:
+            total += (len(of_runs) - 1) * float(np.mean(of_runs))
+            free += len(of_runs) - 1
+    return math.sqrt(total / free) if free else math.nan
+
+
+def variance_over_patients(gains: pd.DataFrame) -> float:
+    """Of the mean of one run's slices, if its patients had been others."""
+    patients = gains["patient"]
+    n = patients.nunique()
+    drawn = redrawn_means(gains[["gain"]], patients, draw_patients(n))
+    return float(drawn.var()) * n / (n - 1) if n > 1 else math.nan
+
+
 def expected_means(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     """A row a method: its runs, mean over all slices, lowest and highest run, noise.
 
@@ -84,14 +114,14 @@ def gain_verdicts(
             for data, table in scatters.items()
             if np.isfinite(table.loc["all", "deviation"])
         ]
-        said = ", ".join(parts) or "no method here has two runs to tell the noise by"
+        said = ", ".join(parts) or "no method here has two runs to tell the scatter by"
         lines.append(f"- **{titles.get(key, key)}, {gain:+.2f}**: {said}.")
     return "\n".join(lines)
 
 
 def compared(gain: float, table: pd.DataFrame, key: str, data: str) -> str:
-    """A claimed gain beside the noise of one set of data."""
+    """A claimed gain beside the scatter of one set of data."""
     own = key in table.index and np.isfinite(table.loc[key, "deviation"])
     noise = NOISE * 100 * table.loc[key if own else "all", "deviation"]
     word = "above" if abs(gain) > noise else "within"
-    return f"{word} the noise of {data} (± {noise:.1f}{'' if own else '*'})"
+    return f"{word} the scatter of {data} (± {noise:.1f}{'' if own else '*'})"

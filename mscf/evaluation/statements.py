@@ -10,9 +10,7 @@ import pandas as pd
 from mscf.evaluation.comparable import RUN
 from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.runs import Runs
-from mscf.evaluation.statistics import LEVEL, can_decide
-
-ENOUGH_PATIENTS = 20  # below, a bootstrap over patients covers too little
+from mscf.evaluation.statistics import ENOUGH_PATIENTS, LEVEL, can_decide
 
 
 def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
@@ -77,12 +75,12 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
             f"{2 / 2**n:.2g}, and after Holm's correction over {k} "
             f"{plural('baseline', k)} {min(1, k * 2 / 2**n):.2g}."
         )
-    sure = dice["p_holm"] < LEVEL
+    tested = dice["p_holm"] < LEVEL  # interval and test must agree
+    above = tested & (dice["side"] > 0) & (dice["low"] > 0)
+    below = tested & (dice["side"] < 0) & (dice["high"] < 0)
+    sure = above | below
     parts = []
-    for side, chosen in (
-        ("above", sure & (dice["difference"] > 0)),
-        ("below", sure & (dice["difference"] < 0)),
-    ):
+    for side, chosen in (("above", above), ("below", below)):
         if chosen.any():
             names = [titles.get(key, key) for key in dice.loc[chosen, "baseline"]]
             parts.append(f"{side} {listed(names)}")

@@ -210,7 +210,7 @@ def papers_dice(table: Path) -> str:
 def expected(profile: Profile) -> pd.DataFrame:
     """Dice in percent as text, a row a split and method, and how far a run may move.
 
-    A star: the method has one run, so the noise is that of the others.
+    A star: the method has one run, so the scatter is that of the others.
     """
     of_split = profile.rows.groupby("split", sort=False)
     tables = {split: expected_means(rows) for split, rows in of_split}

@@ -71,7 +71,8 @@ def check_exact(settings: TrainSettings, there: Mapping, ended: bool) -> list[st
     """What makes the rest of the run differ in its last bits, where that is allowed.
 
     ``there`` is how it was, settings included: a checkpoint may be of before one of
-    them was found to move bits. Of a run that has ``ended`` nothing is left to differ.
+    them was found to move bits, and what it does not know is taken as here. Of a run
+    that has ``ended`` nothing is left to differ.
 
     Raises:
         CheckpointError: it was not allowed.
@@ -79,7 +80,7 @@ def check_exact(settings: TrainSettings, there: Mapping, ended: bool) -> list[st
     inexact = [
         f"{name} {value} instead of {there[name]}"
         for name, value in exactly(settings).items()
-        if there[name] != value
+        if there.get(name, value) != value
     ]
     if ended:
         return []

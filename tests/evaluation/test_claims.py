@@ -12,14 +12,16 @@ from mscf.evaluation.claims import (
     ONE_SCALE,
     channel_claim,
     dice_claim,
+    judged,
     scales_claim,
     separation_claim,
     separation_table,
     split_claim,
     under_both_splits,
+    with_interval,
     word_of_all,
 )
-from mscf.evaluation.outcome import on_all_folds, outcome, words_on
+from mscf.evaluation.outcome import OUTCOMES, on_all_folds, outcome, words_on
 from mscf.evaluation.runs import read_runs
 from mscf.kept.results import read_beside
 
@@ -72,17 +74,31 @@ def test_the_papers_own_difference_stands_beside_a_claim() -> None:
 
 
 def test_the_rules_ask_for_margin_interval_and_test_together() -> None:
-    assert outcome(1.2, 0.1, 2.3, 0.01, 22) == "reproduced"
+    assert outcome(1.2, 0.1, 2.3, 0.01, 1, 22) == "reproduced"
     for changed in (
-        (0.9, 0.1, 2.3, 0.01),
-        (1.2, -0.1, 2.3, 0.01),
-        (1.2, 0.1, 2.3, 0.06),
+        (0.9, 0.1, 2.3, 0.01, 1),
+        (1.2, -0.1, 2.3, 0.01, 1),
+        (1.2, 0.1, 2.3, 0.06, 1),
+        (1.2, 0.1, 2.3, 0.01, -1),
     ):
         assert outcome(*changed, 22) == "undecided"
-    assert outcome(0.4, 0.1, 0.9, 0.01, 22) == "contradicted"
-    assert outcome(0.4, 0.1, 0.9, 0.01, 19) == "undecided"
-    assert outcome(1.2, 0.1, 2.3, 0.01, 22, whole=False) == "undecided"
-    assert outcome(0.4, 0.1, 0.9, 0.01, 22, whole=False) == "undecided"
+    assert outcome(0.4, 0.1, 0.9, 0.01, 1, 22) == "contradicted"
+    assert outcome(0.4, 0.1, 0.9, 0.01, 1, 19) == "undecided"
+    assert outcome(1.2, 0.1, 2.3, 0.01, 1, 22, whole=False) == "undecided"
+    assert outcome(0.4, 0.1, 0.9, 0.01, 1, 22, whole=False) == "undecided"
+
+
+def test_a_gain_of_slices_against_which_the_patients_speak_is_undecided() -> None:
+    """Six of many slices gain three points, sixteen of few lose four."""
+    gains = np.repeat([3.0, -4.0], [6 * 60, 16 * 3])
+    patients = np.repeat(np.arange(22), [60] * 6 + [3] * 16)
+    found = with_interval(pd.Series(gains), pd.Series(patients))
+    assert found["difference"] > 2
+    assert found["low"] > 0
+    assert found["p"] < 0.001  # against the gain
+    as_they_are = {word: word for word in OUTCOMES}
+    table = judged({"gain": found}, [1.0], whole=True, words=as_they_are)
+    assert table["outcome"].tolist() == ["undecided"]
 
 
 def test_runs_are_whole_when_each_seed_of_each_method_is_on_all_folds() -> None:

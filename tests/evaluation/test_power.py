@@ -47,13 +47,13 @@ def trials(kept, patients, n=TRIALS):
 @pytest.mark.parametrize(
     ("numbers", "word"),
     [
-        ((2.0, 0.1, 4.0, 0.04, 22), "reproduced"),
-        ((2.0, 0.1, 4.0, 0.05, 22), "undecided"),  # the test must agree
-        ((2.0, 0.0, 4.0, 0.04, 22), "undecided"),  # the interval too
-        ((0.9, 0.1, 1.8, 0.01, 22), "undecided"),  # below the margin
-        ((0.4, 0.1, 0.9, 0.01, 22), "contradicted"),  # real, and too small
-        ((-3.0, -5.0, 0.9, 0.20, 22), "contradicted"),
-        ((9.0, 8.0, 9.9, 0.001, 19), "undecided"),  # too few patients
+        ((2.0, 0.1, 4.0, 0.04, 1, 22), "reproduced"),
+        ((2.0, 0.1, 4.0, 0.05, 1, 22), "undecided"),  # the test must agree
+        ((2.0, 0.0, 4.0, 0.04, 1, 22), "undecided"),  # the interval too
+        ((0.9, 0.1, 1.8, 0.01, 1, 22), "undecided"),  # below the margin
+        ((0.4, 0.1, 0.9, 0.01, 1, 22), "contradicted"),  # real, and too small
+        ((-3.0, -5.0, 0.9, 0.20, 1, 22), "contradicted"),
+        ((9.0, 8.0, 9.9, 0.001, 1, 19), "undecided"),  # too few patients
     ],
 )
 def test_the_rule_by_hand(numbers, word) -> None:

@@ -36,6 +36,8 @@ from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import notes, verdicts, where_from
 from mscf.evaluation.tables import summary
 
+RESULTS = Path(__file__).parents[2] / "results"
+
 PAPER = Path(__file__).parents[2] / "results/paper/table1.csv"
 NAMES = {key: method.title for key, method in METHODS.items()}
 
@@ -171,6 +173,15 @@ def test_only_precision_depends_on_the_rule_when_masks_are_empty(place) -> None:
     assert table["Dice, pooled"] == pytest.approx(100 * dice, abs=0.01)
 
 
+def test_the_rule_of_the_page_gives_the_means_of_the_page() -> None:
+    """Also of seeds that tested different slices, where a slice counts once."""
+    runs = read_runs(RESULTS / "phantoms-192/patient", ["cenet", "mscf"])
+    assert runs.shared()["seed"].nunique() > 1
+    means = shown_with_interval(results_table(runs), ["precision"])["precision"]
+    rules = empty_rules_table(runs)
+    assert means.str.partition(" ")[0].tolist() == rules["Precision, strict"].tolist()
+
+
 def test_comparisons_and_ranks_are_shown_by_title(runs) -> None:
     comparison = against_baselines(runs.shared(), "mscf", ["unet", "cenet"])
     table = shown_comparison(comparison, "dice", NAMES)
@@ -224,8 +235,11 @@ def test_verdicts_name_above_below_and_undecided() -> None:
         "metric": "dice", "baseline": ["unet", "cenet", "danet"],
         "difference": [0.1, -0.1, 0.0], "low": [0.05, -0.2, 0.0],
         "high": [0.2, -0.05, 0.0], "p": [0.001, 0.001, 1], "p_holm": [0.003, 0.003, 1],
-        "patients": 22,
+        "patients": 22, "side": [1, -1, 0],
     })  # fmt: skip
+    for changed in ({"side": [-1, -1, 0]}, {"low": [-0.05, -0.2, 0.0]}):
+        said = verdicts(table.assign(**changed), NAMES)  # interval and test disagree
+        assert "below CE-Net; not told apart from U-Net and DANet" in said
     assert verdicts(table, NAMES) == (
         "By Dice, over 22 patients and after Holm's correction over 3 baselines, "
         "*Ours* is above U-Net; below CE-Net; not told apart from DANet. "

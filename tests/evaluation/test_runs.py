@@ -33,7 +33,7 @@ def test_all_runs_are_read_and_who_is_missing_is_named(place) -> None:
     assert set(runs.beside["method"]) == {"hu_threshold"}
     assert (runs.size, runs.patients, len(runs.rows)) == (24, 8, 80)
     assert set(runs.records) == {("unet", 0, 0), ("mscf", 0, 0)}
-    assert runs.statements == ()
+    assert set(said(runs)) == {"few-patients"}
 
 
 def test_no_run_at_all_is_refused(place) -> None:
@@ -227,4 +227,4 @@ def test_a_run_kept_under_a_longer_name_stands_beside(place) -> None:
     (folder / "run.json").write_text(text.replace("mscf+long", "mscf"))
     runs = read_runs(place, TEN, beside=["mscf+long"])
     assert set(runs.beside["method"]) == {"mscf+long"}
-    assert runs.statements == ()  # its recipe is its own
+    assert set(said(runs)) == {"few-patients"}  # its recipe is its own

@@ -1,15 +1,22 @@
 """Single trainings beside a claimed gain: paired by run, scattered, put into words."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from mscf import METHODS
+from mscf.evaluation.runs import read_runs
 from mscf.evaluation.spread import (
+    by_test_patients,
     expected_means,
     gain_verdicts,
     scatter,
     single_gains,
 )
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def rows(**dice: dict[tuple[int, int], float]) -> pd.DataFrame:
@@ -51,6 +58,26 @@ def test_the_scatter_is_the_deviation_from_run_to_run_pooled_where_there_are_two
     )
 
 
+def test_alike_trainings_scatter_by_their_patients_as_far_as_is_expected() -> None:
+    """Whatever the run, a patient's gain is drawn from one normal distribution."""
+    random = np.random.default_rng(0)
+    runs, patients, deviation = 400, 5, 0.2
+    gain = deviation * random.standard_normal((runs, patients))
+    table = pd.DataFrame({
+        "fold": np.repeat(np.arange(runs), patients), "seed": 0,
+        "patient": np.tile(np.arange(patients), runs), "case": "c", "slice": 0,
+    })  # fmt: skip
+    both = [table.assign(method="a", dice=0.0)]
+    both += [table.assign(method="ours", dice=gain.ravel())]
+    rows = pd.concat(both, ignore_index=True)
+    expected = deviation / np.sqrt(patients)
+    alone = by_test_patients(rows, "ours", ["a", "missing"])
+    assert alone == pytest.approx(expected, rel=0.05)
+    found = scatter(single_gains(rows, "ours", ["a"])).loc["all", "deviation"]
+    assert found == pytest.approx(expected, rel=0.1)
+    assert np.isnan(by_test_patients(rows[rows["fold"] == 0], "ours", ["a"]))
+
+
 def test_baselines_with_more_runs_weigh_more_in_the_pooled_deviation() -> None:
     of_a, of_b = [0.1, 0.3], [0.0, 0.1, 0.2, 0.5]
     gains = pd.DataFrame(
@@ -64,11 +91,11 @@ def test_baselines_with_more_runs_weigh_more_in_the_pooled_deviation() -> None:
 def test_a_claim_is_within_the_noise_up_to_two_deviations_and_above_it_beyond() -> None:
     table = scatter(single_gains(ROWS, "ours", ["a", "b"]))  # two deviations: 28.3
     titles = {"a": "A"}
-    claimed = {"a": 28.2, "b": 28.4, "c": -28.4}  # a loss is as far from the noise
+    claimed = {"a": 28.2, "b": 28.4, "c": -28.4}  # a loss is as far from zero
     assert gain_verdicts(claimed, {"toys": table}, titles).splitlines() == [
-        "- **A, +28.20**: within the noise of toys (± 28.3).",
-        "- **b, +28.40**: above the noise of toys (± 28.3*).",
-        "- **c, -28.40**: above the noise of toys (± 28.3*).",
+        "- **A, +28.20**: within the scatter of toys (± 28.3).",
+        "- **b, +28.40**: above the scatter of toys (± 28.3*).",
+        "- **c, -28.40**: above the scatter of toys (± 28.3*).",
     ]
 
 
@@ -76,7 +103,7 @@ def test_single_runs_alone_tell_no_noise() -> None:
     table = scatter(single_gains(ROWS, "ours", ["b"]))
     assert np.isnan(table.loc["all", "deviation"])
     said = gain_verdicts({"b": 3.0}, {"toys": table}, {})
-    assert said == "- **b, +3.00**: no method here has two runs to tell the noise by."
+    assert said == "- **b, +3.00**: no method here has two runs to tell the scatter by."
 
 
 def test_what_another_run_may_give_is_two_deviations_its_own_or_the_pooled() -> None:
@@ -94,3 +121,13 @@ def test_the_mean_of_a_method_is_over_slices_not_over_runs() -> None:
     assert expected_means(more).loc["a", "mean"] == pytest.approx(
         (2 * 0.5 + 2 * 0.4 + 4 * 0.1) / 8
     )
+
+
+def test_the_share_of_the_patients_is_as_the_page_says() -> None:
+    for data, less_than_half in (("excerpt-448", False), ("phantoms-192", True)):
+        table = read_runs(RESULTS / data / "patient", list(METHODS)).rows
+        others = [key for key in METHODS if key != "mscf"]
+        found = scatter(single_gains(table, "mscf", others)).loc["all", "deviation"]
+        share = (by_test_patients(table, "mscf", others) / found) ** 2
+        assert share < 1
+        assert (share < 0.5) == less_than_half

@@ -1,14 +1,18 @@
 """Tests of the tests: Wilcoxon over patients, Holm, and what they can decide."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
+from hypothesis import given
+from hypothesis.strategies import integers, lists
+from scipy.stats import rankdata, wilcoxon
 
 from mscf.evaluation.statistics import (
     can_decide,
     holm,
+    leaning,
     ranks,
     share_first,
     signed_rank_p,
@@ -24,10 +28,39 @@ def test_p_is_exact_for_few_patients() -> None:
 def test_zeros_are_ranked_as_pratt_does() -> None:
     differences = [0, 0, 1, 2, -3, 4, 5, 6]
     pratt = wilcoxon(differences, zero_method="pratt").pvalue
-    assert signed_rank_p(differences) == pratt
+    assert signed_rank_p(differences) == pytest.approx(pratt)
     assert (
         signed_rank_p(differences) != wilcoxon(differences, zero_method="wilcox").pvalue
     )
+
+
+@given(lists(integers(-3, 4), min_size=2, max_size=11))
+def test_with_zeros_p_is_that_of_all_signs(differences) -> None:
+    """Counted one by one: ties and zeros too."""
+    if 0 not in differences or not any(differences):
+        return
+    sizes = np.abs(differences)
+    ranked = np.where(sizes > 0, rankdata(sizes), 0)
+    total = ranked.sum() / 2
+    sums = [
+        sum(itertools.compress(ranked, signs))
+        for signs in itertools.product((0, 1), repeat=len(ranked))
+    ]
+    away = abs(ranked[np.array(differences) > 0].sum() - total)
+    share = np.mean(np.abs(np.array(sums) - total) >= away - 1e-9)
+    assert signed_rank_p(differences) == pytest.approx(min(1, share))
+
+
+@pytest.mark.parametrize("others", [4, 5])
+def test_a_few_signs_among_many_zeros_cannot_decide(others) -> None:
+    differences = [*np.arange(1.0, others + 1), *np.zeros(22 - others)]
+    assert signed_rank_p(differences) == pytest.approx(2 / 2**others)
+
+
+def test_to_which_side_the_ranks_lean() -> None:
+    assert leaning([9, 8, -1, np.nan, 0]) == 1
+    assert leaning([20, -1, -2, -3, -4]) == -1  # whatever the mean is
+    assert leaning([0, 0]) == leaning([2, -2]) == 0
 
 
 def test_no_difference_at_all_has_p_1() -> None:

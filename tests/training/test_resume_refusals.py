@@ -158,7 +158,7 @@ def test_other_threads_are_refused_unless_allowed_and_then_recorded_for_good(
 
 
 @INEXACT
-@pytest.mark.parametrize("name", ["torch", "device", "threads"])
+@pytest.mark.parametrize("name", ["torch", "numpy", "device", "cpu", "threads"])
 def test_another_version_device_or_number_of_threads_is_refused_unless_allowed(
     name, resume, tmp_path
 ) -> None:
@@ -171,6 +171,16 @@ def test_another_version_device_or_number_of_threads_is_refused_unless_allowed(
     refused(resume, tmp_path / "run", words, "--allow-inexact", "[run-exact]")
     assert resume(allow_inexact=True).record["inexact"] == [words]
     assert json.loads((tmp_path / "run/run.json").read_text())["inexact"] == [words]
+
+
+def test_what_an_older_checkpoint_does_not_know_is_taken_as_here(
+    resume, tmp_path
+) -> None:
+    path = tmp_path / "run/last.ckpt"
+    tensors, record = read_checkpoint(path)
+    del record["exact"]["numpy"], record["exact"]["cpu"]
+    write_checkpoint(path, tensors, record)
+    assert "inexact" not in resume().record
 
 
 @pytest.mark.parametrize(("was", "words"), [(False, None), (True, "cuda_graph False")])
