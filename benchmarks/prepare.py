@@ -1,4 +1,4 @@
-"""``mscf prepare`` beside bare gunzip of the same files, with one process and two.
+"""``prepare.py`` beside bare gunzip of the same files, with one process and two.
 
 The files are phantoms of 512 x 512, stored at 448, in every turn in a new folder. A
 second process begins by importing torch; how work scales is therefore told by the time
