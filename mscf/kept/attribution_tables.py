@@ -77,8 +77,10 @@ def in_words(kept: Kept) -> str:
     return (
         f"In {n} slice{'s' if n > 1 else ''}, with all weights untrained: the rank "
         f"correlation, whatever its sign, is above {ALIKE:g} for {listed(alike)}; that "
-        f"of the sizes alone for {listed(alike_in_size)}. Such maps, or sizes, say "
-        "more of the slice and the region than of what was learned. Better than random "
+        f"of the sizes alone for {listed(alike_in_size)}. Such maps, or sizes, may say "
+        "more of the slice and the region than of what was learned; but this is one "
+        "draw of random weights, without statistics of batch normalisation, and "
+        "coarse maps of another draw can come out otherwise. Better than random "
         f"in every slice, in deletion and insertion: {listed(names[won == n])}."
     )
 

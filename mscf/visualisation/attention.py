@@ -89,11 +89,15 @@ def position_of(
 
 
 def draw_affinity(ax: Axes, affinity: NDArray[np.floating]) -> AxesImage:
-    """The channel map of Eq. 4 ``(C, C)``: row i says from where channel i gathers."""
+    """The channel map G of Eq. 4 ``(C, C)``.
+
+    In Eq. 5 as printed, X' = X G, row i says whom channel i is given to, and column j
+    from whom channel j gathers.
+    """
     channels = len(affinity)
     picture = ax.imshow(affinity, cmap="inferno", vmin=0, vmax=1)
-    ax.set_xlabel("gathered from channel")
-    ax.set_ylabel("channel")
+    ax.set_xlabel("to channel")
+    ax.set_ylabel("given by channel")
     ax.set_xticks([0, channels - 1])
     ax.set_yticks([0, channels - 1])
     return picture
@@ -136,15 +140,17 @@ def affinity_facts(affinity: NDArray[np.floating]) -> dict[str, float]:
     """What Eq. 4 does on one slice, in numbers; ``affinity`` is ``(C, C)``.
 
     Columns are what Eq. 5 as printed sums over: their sum is how often a channel is
-    counted, 1 for all if every channel kept to itself.
+    counted, 1 for all if every channel kept to itself. A row of equal weights, as of a
+    channel that is 0, chooses none.
     """
-    chosen = affinity.argmax(axis=1)
+    choosing = affinity.max(axis=1) > affinity.min(axis=1)
+    chosen = np.where(choosing, affinity.argmax(axis=1), -1)
     return {
         "channels": len(affinity),
         "mean row entropy (nats)": float(row_entropy(affinity).mean()),
         "entropy of no choice": float(np.log(len(affinity))),
         "rows that choose themselves": int((chosen == np.arange(len(chosen))).sum()),
-        "channels chosen by any row": len(np.unique(chosen)),
+        "channels chosen by any row": len(np.unique(chosen[choosing])),
         "largest column sum": float(affinity.sum(axis=0).max()),
     }
 

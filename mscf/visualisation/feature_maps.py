@@ -82,9 +82,16 @@ def draw_maps(
         kept[f"{name}{scale}"][example]
         for name in ("channel", "before", "after", "apart_before", "apart_after")
     )
+    times = int(kept[f"times{scale}"])
+    highest = before.max(axis=(1, 2)), after.max(axis=(1, 2)) / times
     names = [
-        (f"channel {one}, before{known(low)}", f"after{known(high)}")
-        for one, low, high in zip(channel, apart_before, apart_after, strict=True)
+        (
+            f"channel {one}, before{known(low)}\nup to {top:.2g}",
+            f"after{known(high)}\nup to {top_after:.2g}",
+        )
+        for one, low, high, top, top_after in zip(
+            channel, apart_before, apart_after, *highest, strict=True
+        )
     ]
     n = axes.shape[1]
     for row in range(0, len(axes), 2):
@@ -92,7 +99,7 @@ def draw_maps(
         draw_pairs(
             axes[row : row + 2], before[some].astype(np.float32),
             after[some].astype(np.float32), kept["truth"][example], names[some],
-            int(kept[f"times{scale}"]),
+            times,
         )  # fmt: skip
     return axes
 

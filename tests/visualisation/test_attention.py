@@ -57,6 +57,13 @@ def test_facts_of_a_map_in_which_all_choose_one() -> None:
     assert facts["mean row entropy (nats)"] == 0
 
 
+def test_a_channel_that_is_0_chooses_none() -> None:
+    affinity = np.array([[1 / 3, 1 / 3, 1 / 3], [0, 0, 1], [0, 0, 1.0]])
+    facts = affinity_facts(affinity)
+    assert facts["rows that choose themselves"] == 1
+    assert facts["channels chosen by any row"] == 1
+
+
 def test_patients_means_and_intervals_stand_beside_what_chance_gives(ax) -> None:
     slices = pd.DataFrame({
         "channels": [64, 64, 64, 128], "patient": ["A", "A", "B", "A"],

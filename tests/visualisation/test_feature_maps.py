@@ -111,7 +111,7 @@ def test_kept_maps_are_drawn_in_pairs_of_rows_with_their_numbers() -> None:
     maps = np.arange(6.0)[:, None, None] * np.ones((1, 6, 2, 2))
     kept = {
         "truth": TUMOUR[None], "channel1": np.array([[9, 8, 7, 6, 5, 4]]),
-        "before1": maps, "after1": maps, "times1": np.array(1),
+        "before1": maps, "after1": maps, "times1": np.array(2),
         "apart_before1": np.linspace(0, 0.5, 6)[None],
         "apart_after1": np.array([[0.5, 0.6, 0.7, np.nan, 0.9, 1.0]]),
     }  # fmt: skip
@@ -120,9 +120,10 @@ def test_kept_maps_are_drawn_in_pairs_of_rows_with_their_numbers() -> None:
     titles = [ax.get_title() for ax in axes.flat]
     plt.close(figure)
     assert titles[:6] == [
-        "channel 9, before: 0.00", "channel 8, before: 0.10", "channel 7, before: 0.20",
-        "after: 0.50", "after: 0.60", "after: 0.70",
+        "channel 9, before: 0.00\nup to 0", "channel 8, before: 0.10\nup to 1",
+        "channel 7, before: 0.20\nup to 2",
+        "after: 0.50\nup to 0", "after: 0.60\nup to 0.5", "after: 0.70\nup to 1",
     ]  # fmt: skip
-    assert titles[6] == "channel 6, before: 0.30"
-    assert titles[9] == "after"  # no position is the tumour's
-    assert titles[11] == "after: 1.00"
+    assert titles[6] == "channel 6, before: 0.30\nup to 3"
+    assert titles[9] == "after\nup to 1.5"  # no position is the tumour's
+    assert titles[11] == "after: 1.00\nup to 2.5"
