@@ -10,18 +10,28 @@
 
 import sys
 from itertools import product
+from pathlib import Path
 
 config.setdefault("results", "results")
 NAME = f"{config['name']}-{config['size']}"
 STORE = f"data/{NAME}"
 RUNS = f"runs/grid/{NAME}"
 RESULTS = f"{config['results']}/{NAME}"
+REQUIRED = config["settings"].get("require-pretrained", False)
 RUN = "{split}/{method}/fold-{fold}/seed-{seed}"
 SPLITS = sorted({split for block in config["runs"] for split in block["splits"]})
 PYTHON = sys.executable
 SCRIPTS = f"{workflow.basedir}/data_scripts"
 # Not workflow.cores: a cluster is given jobs, no cores, and it would end the parsing.
 CORES = workflow.resource_settings.cores or 8
+
+# The mark of a store that is gone, or of before its persons were put right, says nothing.
+mark, made = Path(RUNS, "store.ready"), Path(STORE, "store.json")
+persons = Path(config["cases"], "patients.csv")
+if not made.exists() or (
+    persons.exists() and persons.stat().st_mtime > made.stat().st_mtime
+):
+    mark.unlink(missing_ok=True)
 
 
 def kept_runs(split):
@@ -49,6 +59,15 @@ def options(settings):
     return words
 
 
+def store_of_new(wildcards):
+    """The store of a run that does not stand there yet.
+
+    A new store would be a reason to repeat one that does, which deletes it first.
+    """
+    kept = Path(f"{RESULTS}/{RUN}/run.json".format(**wildcards))
+    return [] if kept.exists() else rules.store.output
+
+
 wildcard_constraints:
     split="patient|slice",
     fold=r"\d+",
@@ -58,6 +77,7 @@ wildcard_constraints:
 localrules:
     all,
     tables,
+    weights,
 
 
 rule all:
@@ -65,8 +85,19 @@ rule all:
         expand(f"{RESULTS}/{{split}}/summary.csv", split=SPLITS),
 
 
+# Here, where there is a network: jobs of a cluster may have none, and would fail one by
+# one after the store was made.
+rule weights:
+    output:
+        touch(f"{RUNS}/weights.ready"),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/imagenet.py"
+
+
 # Both commands leave alone what is there and unchanged.
 rule store:
+    input:
+        ancient(rules.weights.output) if REQUIRED else [],
     output:
         touch(f"{RUNS}/store.ready"),
     params:
@@ -88,7 +119,7 @@ rule store:
 
 rule train:
     input:
-        ancient(rules.store.output),
+        store_of_new,
     output:
         f"{RESULTS}/{RUN}/run.json",
     params:

@@ -235,3 +235,26 @@ def test_the_curves_have_a_row_an_epoch_and_name_no_place(tiny_store, tmp_path) 
     assert again.exit_code != 0
     assert "[run-exists]" in again.stderr
     assert (out / "curves.csv").read_bytes() == kept
+
+
+def test_imagenet_weights_are_fetched_or_it_is_said_which_are_missing(
+    monkeypatch,
+) -> None:
+    from mscf.models import encoder
+
+    def unreachable(self, **_):
+        raise OSError("no route")
+
+    def reachable(of):
+        return lambda self, **_: getattr(encoder, of)().state_dict()
+
+    weights = {n: getattr(encoder, f"{n}_Weights") for n in ("ResNet34", "ResNet50")}
+    monkeypatch.setattr(weights["ResNet34"], "get_state_dict", reachable("resnet34"))
+    monkeypatch.setattr(weights["ResNet50"], "get_state_dict", unreachable)
+    result = run("imagenet")
+    assert result.exit_code == 9
+    assert "ResNet-34: its ImageNet weights are here" in result.stdout
+    assert result.stderr.startswith("error: ResNet-50: must have its ImageNet weights")
+    assert result.stderr.count("\n") == 1
+    monkeypatch.setattr(weights["ResNet50"], "get_state_dict", reachable("resnet50"))
+    assert run("imagenet").exit_code == 0

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,7 +97,7 @@ class Executor(RealExecutor):
         with open(os.environ["STAND_IN_JOBS"], "a") as file:
             print(json.dumps([job.name, job.threads, dict(job.resources)]), file=file)
         for path in map(Path, job.output):
-            path.parent.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         info = SubmittedJobInfo(job)
         self.report_job_submission(info)
@@ -109,6 +110,9 @@ def test_on_slurm_a_training_asks_for_a_gpu_and_the_store_for_none(
 ) -> None:
     run = "results/lits-448/patient/unet/fold-0/seed-0/run.json"
     slurm = "--workflow-profile", str(ROOT / "profiles/slurm")
+    weights = tmp_path / "runs/grid/lits-448/weights.ready"  # fetched before, with them
+    weights.parent.mkdir(parents=True)
+    weights.touch()
     done = grid(ROOT / "grid/lits.yaml", tmp_path, run, *slurm)
     assert done.returncode == 0, done.stderr
     lines = map(json.loads, stand_in_for_slurm.read_text().splitlines())
@@ -131,6 +135,75 @@ def tiny_profile(tiny_cases, tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def planned(profile: Path, folder: Path) -> dict[str, int]:
+    """How many jobs of each rule would be run."""
+    plan = grid(profile, folder, "-n")
+    assert plan.returncode == 0, plan.stderr
+    return {
+        name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", plan.stdout, re.M)
+    }
+
+
+def finished(folder: Path, method: str) -> Path:
+    """A run that stands among the results, of which no work folder is left."""
+    path = folder / f"results/tiny-192/patient/{method}/fold-0/seed-0/run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    return path
+
+
+def test_a_store_that_is_made_anew_repeats_no_run_that_stands(
+    tiny_profile, tmp_path
+) -> None:
+    finished(tmp_path, "cenet")
+    plan = planned(tiny_profile, tmp_path)
+    assert (plan["store"], plan["train"]) == (1, 1)  # the other method's
+    finished(tmp_path, "senet")
+    assert not {"store", "train"} & {*planned(tiny_profile, tmp_path)}
+
+
+def test_a_setting_that_is_edited_repeats_no_run_that_stands(
+    tiny_profile, tmp_path
+) -> None:
+    finished(tmp_path, "cenet")
+    before = planned(tiny_profile, tmp_path)
+    config = yaml.safe_load(tiny_profile.read_text())
+    config["settings"] |= {"workers": 0, "epochs": 3}
+    tiny_profile.write_text(yaml.safe_dump(config))
+    assert planned(tiny_profile, tmp_path) == before
+
+
+def test_a_mark_of_a_store_is_believed_while_the_store_is_of_these_persons(
+    tiny_profile, tiny_cases, tmp_path
+) -> None:
+    cases = shutil.copytree(tiny_cases, tmp_path / "cases")
+    config = yaml.safe_load(tiny_profile.read_text()) | {"cases": str(cases)}
+    tiny_profile.write_text(yaml.safe_dump(config))
+    mark = tmp_path / "runs/grid/tiny-192/store.ready"
+    made = tmp_path / "data/tiny-192/store.json"
+    for path in (made, mark):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert "store" not in planned(tiny_profile, tmp_path)
+    (cases / "patients.csv").write_text("case,patient,spacing_known\n")
+    os.utime(cases / "patients.csv", (made.stat().st_mtime + 9,) * 2)
+    assert planned(tiny_profile, tmp_path)["store"] == 1  # prepare.py will say it
+    mark.touch()
+    (cases / "patients.csv").unlink()
+    made.unlink()
+    assert planned(tiny_profile, tmp_path)["store"] == 1
+
+
+def test_weights_that_are_required_are_fetched_before_anything(
+    tiny_profile, tmp_path
+) -> None:
+    assert "weights" not in planned(tiny_profile, tmp_path)
+    config = yaml.safe_load(tiny_profile.read_text())
+    config["settings"] = {"require-pretrained": True}
+    tiny_profile.write_text(yaml.safe_dump(config))
+    assert planned(tiny_profile, tmp_path)["weights"] == 1
 
 
 @pytest.mark.check

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from mscf.data.cases import natural
+from mscf.data.cases import PERSONS, lits_files, natural
 from mscf.data.download_record import (
     Record,
     open_record,
@@ -112,7 +112,7 @@ def download(
 
     Args:
         out: a new folder, or one that an earlier call has begun; or LiTS's own files
-            downloaded by hand, which are checked.
+            downloaded by hand, which are checked and get a ``patients.csv``.
         cases: the first so many labelled ones by number; None: all, by the whole tar.
         address: of the tar; https.
         md5: of the whole tar.
@@ -126,6 +126,9 @@ def download(
     if cases is not None and cases < 1:
         raise SettingsError("--cases", "must be at least 1", cases, "cases")
     if is_lits(out):
+        volumes, _ = lits_files(out)
+        if volumes and not (out / PERSONS).exists():
+            write_text(out / PERSONS, patients([*volumes], "volume-"))
         n = len(check_lits(out))
         return f"{out} holds LiTS's own files: {n} cases, each read to its end"
     new = not out.exists()
@@ -359,12 +362,13 @@ def dataset_json(
     return json.dumps(table, indent=1) + "\n"
 
 
-def patients(names: list[str]) -> str:
+def patients(names: list[str], prefix: str = "liver_") -> str:
     """``patients.csv`` of all cases, so that it fits whichever are fetched later.
 
-    A case that shows the person of another one carries that one's name.
+    A case that shows the person of another one carries that one's name. ``prefix`` is
+    what stands before the number, which MSD and LiTS share.
     """
-    first = {f"liver_{n}": f"liver_{same[0]}" for same in SAME_PERSON for n in same}
+    first = {f"{prefix}{n}": f"{prefix}{same[0]}" for same in SAME_PERSON for n in same}
     cases = [name.removesuffix(".nii.gz") for name in names]
     rows = [f"{case},{first.get(case, case)},true\n" for case in cases]
     return "case,patient,spacing_known\n" + "".join(rows)

@@ -35,6 +35,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.fft import irfft2, rfft2
+from tqdm import tqdm
 
 from mscf.data.cases import Case
 from mscf.data.volume import as_slices, read_volume
@@ -97,9 +98,10 @@ def compare(backs: Mapping[str, Back]) -> pd.DataFrame:
         )  # fmt: skip
     common = np.mean([back.patches.mean(axis=0) for back in backs.values()], axis=0)
     own = {name: Back(b.patches - common, b.step) for name, b in backs.items()}
+    pairs = list(combinations(own, 2))
     rows = [
         {"case": a, "other": b, **best_run(own[a], own[b])}
-        for a, b in combinations(own, 2)
+        for a, b in tqdm(pairs, "compare", unit="pair", disable=None)
     ]
     table = pd.DataFrame(rows)
     table.insert(3, "by_chance", expected_by_chance(table["score"].to_numpy()))

@@ -165,13 +165,12 @@ def exactly(settings: TrainSettings) -> dict:
     """What must be the same for a resumed run to give the same bits."""
     there, given = machine(settings.device), settings.recorded()
     # On a GPU the processor only loads: another one, of another node, may go on there.
-    cpu = {"cpu": there["cpu"]} if settings.device.type == "cpu" else {}
+    computes = ("cpu", "threads") if settings.device.type == "cpu" else ()
     return {
         "torch": version("torch"),
         "numpy": version("numpy"),  # augments
         "device": there["device"],
-        **cpu,
-        "threads": there["threads"],
+        **{name: there[name] for name in computes},
         **{name: given[name] for name in sorted(LAST_BITS)},
     }
 

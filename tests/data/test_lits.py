@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mscf.data.cases import find_cases
 from mscf.data.download import download
 from mscf.data.lits import is_lits
 from mscf.errors import InputError
@@ -29,7 +30,20 @@ def test_both_batches_whole_are_found_in_their_folders(tmp_path, capsys) -> None
     before = sorted(tmp_path.rglob("*"))
     assert "131 cases, each read to its end" in download(tmp_path, None, NOWHERE)
     assert "lits-missing" not in capsys.readouterr().err
-    assert sorted(tmp_path.rglob("*")) == before
+    assert {*tmp_path.rglob("*")} == {*before, tmp_path / "patients.csv"}
+
+
+def test_known_persons_are_told_as_of_msd_and_a_corrected_table_stays(tmp_path) -> None:
+    for n in (0, 1, 2, 9, 10):
+        case(tmp_path, n)
+    download(tmp_path, None, NOWHERE)
+    persons = [int(c.patient.removeprefix("volume-")) for c in find_cases(tmp_path)]
+    assert persons == [0, 0, 2, 8, 8]
+    table = tmp_path / "patients.csv"
+    table.write_text(table.read_text().replace("volume-2,volume-2", "volume-2,P2"))
+    corrected = table.read_bytes()
+    download(tmp_path, None, NOWHERE)
+    assert table.read_bytes() == corrected
 
 
 def test_missing_cases_are_named_by_their_archive(tmp_path, capsys) -> None:
