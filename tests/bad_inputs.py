@@ -1,4 +1,4 @@
-"""The 36 bad inputs, each in three variants or more: a folder of one small phantom,
+"""The 40 bad inputs, each in three variants or more: a folder of one small phantom,
 spoilt in one way, and what it must end as. `data/test_bad_input.py` tries them.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from small_dicom import hu as dicom_hu
-from small_dicom import position, write_series, write_slice
+from small_dicom import position, without_preamble, write_series, write_slice
 from small_folder import PAIR, Folder, nifti_bytes, put, with_fields
 
 from mscf.data.verify import REFUSED, SOUND, WARNING
@@ -283,6 +283,72 @@ def tilted(folder: Folder) -> Path:
         place = position(k) + np.array([0, k * 2.5 * np.tan(np.radians(10)), 0])
         write_slice(folder.path / "ct" / f"{k}.dcm", dicom_hu()[:, :, k], place)
     return folder.path / "ct"
+
+
+def uneven(folder: Folder) -> Path:
+    """Steps of 2.5 mm, then of 2.9."""
+    for k in range(11):
+        place = position(k) + np.array([0, 0, 0.4 * max(0, k - 5)])
+        write_slice(folder.path / "ct" / f"{k:02}.dcm", dicom_hu()[:, :, k % 5], place)
+    return folder.path / "ct"
+
+
+def one_aside(folder: Folder) -> Path:
+    ct = write_series(folder.path / "ct", dicom_hu())
+    place = position(2) + np.array([0, 20, 0])
+    write_slice(ct / "002.dcm", dicom_hu()[:, :, 2], place)
+    return ct
+
+
+def in_units(code: int, unit: float, labels: bool = True):
+    """Sizes and place in other units than mm, of the image and perhaps its labels."""
+    affine = np.diag([unit, unit, unit, 1])
+
+    def write(folder: Folder) -> None:
+        label = folder.labels if labels else None
+        place = affine @ folder.affine
+        folder.write(folder.hu, label, affine=place, xyzt_units=code)
+
+    return write
+
+
+def thick_along(axis: int):
+    """Voxels three times as long along an axis of the file that lies in a slice."""
+    return lambda f: f.write_both(
+        affine=f.affine * np.where(np.arange(4) == axis, 3, 1)
+    )
+
+
+def of_kind(kind: str, **how):
+    """A DICOM series with this image type."""
+    return lambda f: write_series(
+        f.path / "ct", dicom_hu(), **{"0008_0008": f"ORIGINAL\\PRIMARY\\{kind}"}, **how
+    )
+
+
+def scout_among(folder: Folder) -> Path:
+    ct = write_series(folder.path / "ct", dicom_hu())
+    kind = {"0008_0008": "ORIGINAL\\PRIMARY\\LOCALIZER"}
+    write_slice(ct / "9.dcm", dicom_hu()[:-1, :, 0], position(5), **kind)
+    return ct
+
+
+def left_out(*names: str):
+    """A DICOM series whose files of these names lack its mark."""
+
+    def spoil(folder: Folder) -> Path:
+        ct = write_series(folder.path / "ct", dicom_hu())
+        for name in names:
+            without_preamble(ct / name)
+        return ct
+
+    return spoil
+
+
+def strange_file(folder: Folder) -> Path:
+    ct = write_series(folder.path / "ct", dicom_hu())
+    (ct / "IM0006").write_bytes(bytes(200))
+    return ct
 
 
 def text_file(folder: Folder) -> Path:
@@ -747,6 +813,60 @@ BAD = (
             "twice": slice_twice,
             "two sizes": two_sizes,
             "tilted": tilted,
+            "uneven": uneven,
+            "one aside": one_aside,
+        },
+        images=True,
+    ),
+    Bad(
+        37,
+        "units",
+        "sizes in metres or micrometres: read as mm",
+        WARNING,
+        {
+            "metres": in_units(1, 1e-3),
+            "micrometres": in_units(3, 1e3),
+            "labels in mm": in_units(1, 1e-3, labels=False),
+        },
+        equal=True,
+    ),
+    Bad(
+        38,
+        "not-axial",
+        "slices that are coronal or sagittal, by the sizes of their voxels",
+        WARNING,
+        {
+            "coronal": thick_along(1),
+            "sagittal": thick_along(0),
+            "coronal and askew": lambda f: f.write_both(
+                affine=turn(5) @ f.affine @ np.diag([1, 3, 1, 1])
+            ),
+        },
+        equal=True,
+    ),
+    Bad(
+        39,
+        "dicom-localizer",
+        "scout views of a DICOM series",
+        REFUSED,
+        {
+            "alone": of_kind("LOCALIZER"),
+            "coronal": of_kind(
+                "LOCALIZER", directions=((1, 0, 0), (0, 0, -1), (0, 1, 0))
+            ),
+            "among slices": scout_among,
+        },
+        images=True,
+    ),
+    Bad(
+        40,
+        "dicom-left-out",
+        "files in a DICOM series that do not begin as DICOM does",
+        WARNING,
+        {
+            "the last": left_out("004.dcm"),
+            "the last two": left_out("003.dcm", "004.dcm"),
+            "another": strange_file,
         },
         images=True,
     ),

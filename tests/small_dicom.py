@@ -37,6 +37,18 @@ def write_slice(path, voxels, position, directions=AXIAL, spacing=SPACING, **tag
     return path
 
 
+def write_scaled(path, stored, slope: float, place):
+    """A file whose HU are ``stored`` integers times ``slope``."""
+    bits = {"0028_0100": "16", "0028_0101": "16", "0028_0102": "15", "0028_0103": "1"}
+    scale = {"0028_1052": "0", "0028_1053": f"{slope:g}"}
+    return write_slice(path, stored * slope, place, **bits, **scale)
+
+
+def without_preamble(path) -> None:
+    """The file as some exports have it: no 128 bytes and mark before its tags."""
+    path.write_bytes(path.read_bytes()[132:])
+
+
 def position(k: float, directions=AXIAL) -> np.ndarray:
     return ORIGIN + k * SPACING[2] * np.asarray(directions)[2]
 

@@ -17,7 +17,7 @@ from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from mscf.data.cases import files_in
-from mscf.data.geometry import UNKNOWN, oblique
+from mscf.data.geometry import UNKNOWN, doubts_of_axes, says_spacing
 from mscf.data.nifti import Header
 from mscf.data.scan import Scan, new_slices, put
 from mscf.data.volume import GreyValues
@@ -26,6 +26,10 @@ from mscf.errors import Finding, InputError
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME = 1e-3  # mm
 UNEVEN = 0.2  # of a step: places are often rounded to a tenth of a millimetre
+COMPANIONS = (  # what lies beside a series and is no slice of it
+    ".csv", ".txt", ".json", ".xml", ".md", ".html", ".pdf", ".png", ".jpg", ".jpeg",
+    ".nii", ".nii.gz", ".ini", ".db",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Plane:
     column: NDArray[np.float64]  # direction down a column
     spacing: tuple[float, float]  # of rows, of columns
     thickness: float  # 0 where the file does not say it
+    kind: str  # ImageType; nothing where the file does not say it
+    fractions: bool  # whether its HU are scaled to other numbers than whole ones
 
 
 def looks_like_dicom(path: Path) -> bool:
@@ -65,19 +71,25 @@ def read_series(source: Path, folder: Path) -> Scan:
 
     Raises:
         InputError: SimpleITK is not installed; a file that cannot be read, is no CT or
-            does not say its place; several series; slices that are missing, double, of
-            several sizes, sheared by a tilted gantry, or far from axial; no HU.
+            does not say its place; several series; a scout; slices that are missing,
+            double, of several sizes, at uneven steps, aside of each other (as by a
+            tilted gantry), or far from axial; no HU.
         StorageError: no room in ``folder``.
     """
     sitk = simple_itk(source)
-    paths = [path for path in files_in(source) if looks_like_dicom(path)]
+    files = files_in(source)
+    paths = [path for path in files if looks_like_dicom(path)]
     planes = [read_plane(path, sitk) for path in paths]
     check_one_series(planes, source)
     normal = np.cross(planes[0].row, planes[0].column)
     planes.sort(key=lambda plane: float(plane.position @ normal))
     step, doubts = check_steps(planes, normal, source)
-    header = header_of(planes, normal * step, read_pixels(planes[0].path, sitk).dtype)
-    doubts += oblique(header, source)
+    dtype = read_pixels(planes[0].path, sitk).dtype
+    if any(plane.fractions for plane in planes):  # not of the first alone
+        dtype = np.dtype(np.float64)
+    header = header_of(planes, normal * step, dtype)
+    doubts += doubts_of_axes(header, source, says_spacing(doubts))
+    doubts += left_out(files, paths, source)
     orientation = io_orientation(header.affine)
     slices = new_slices(header, orientation, folder, header.dtype)
     seen = GreyValues(source)
@@ -89,6 +101,25 @@ def read_series(source: Path, folder: Path) -> Scan:
         seen.check(header.dtype)
     affine = header.affine @ inv_ornt_aff(orientation, header.shape)
     return Scan(slices, header, affine, orientation, doubts)
+
+
+def left_out(files: list[Path], paths: list[Path], source: Path) -> tuple[Finding, ...]:
+    """How many of ``files`` may be slices, but lack the mark that ``paths`` have."""
+    dicom = set(paths)
+    others = [
+        path
+        for path in files
+        if path.is_file()
+        and path not in dicom
+        and path.name != "DICOMDIR"
+        and not path.name.startswith(".")
+        and not path.name.lower().endswith(COMPANIONS)
+    ]
+    if not others:
+        return ()
+    found = f"{len(others)} without the mark of one, the first {others[0].name}"
+    must, todo = "must hold DICOM files", "left out: look whether slices are missing"
+    return (Finding(str(source), must, found, "dicom-left-out", todo),)
 
 
 def simple_itk(source: Path) -> ModuleType:
@@ -118,15 +149,17 @@ def read_plane(path: Path, sitk: ModuleType) -> Plane:
                 ("spacing", "0028|0030"),
             )
         }  # fmt: skip
-        thickness = "0018|0050"
-        has_one = reader.HasMetaDataKey(thickness)
-        thick = reader.GetMetaData(thickness).strip() if has_one else ""
+        thick, kind = (
+            reader.GetMetaData(tag).strip() if reader.HasMetaDataKey(tag) else ""
+            for tag in ("0018|0050", "0008|0008")
+        )
         directions = numbers(tags["directions"], 6)
         return Plane(
             path, tags["series"], tags["modality"],
             tuple(reader.GetSize()),
             numbers(tags["position"], 3), directions[:3], directions[3:],
-            tuple(numbers(tags["spacing"], 2).tolist()), float(thick or 0),
+            tuple(numbers(tags["spacing"], 2).tolist()), float(thick or 0), kind,
+            reader.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64),
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -187,6 +220,11 @@ def check_one_series(planes: list[Plane], source: Path) -> None:
                 plane.path, "must be a CT", plane.modality or "no modality",
                 "dicom-modality",
             )  # fmt: skip
+        if "LOCALIZER" in map(str.strip, plane.kind.upper().split("\\")):
+            raise InputError(
+                plane.path, "must be a slice, no scout view", plane.kind,
+                "dicom-localizer", "remove it, and give the axial series",
+            )  # fmt: skip
         if any(n != 1 for n in plane.size[2:]):
             raise InputError(
                 plane.path, "must hold one slice", f"{plane.size[2]} frames",
@@ -214,7 +252,8 @@ def check_steps(
     ``planes`` are sorted along the normal. A single one has the thickness that it says.
 
     Raises:
-        InputError: a slice is missing or double, or the gantry was tilted.
+        InputError: a slice is missing or double, off the even grid or aside of the
+            first, or the gantry was tilted.
     """
     if len(planes) == 1:
         thickness = planes[0].thickness
@@ -235,16 +274,32 @@ def check_steps(
             f"{planes[k + 1].path.name}",
             "dicom-gap", "export the whole series again, each slice once",
         )  # fmt: skip
-    whole = places[-1] - places[0]
-    aside = float(np.linalg.norm(whole - (whole @ normal) * normal))
-    if aside > min(planes[0].spacing):
-        tilt = float(np.degrees(np.arctan2(aside, whole @ normal)))
+    step = float((along[-1] - along[0]) / (len(planes) - 1))
+    off = np.abs(along - (along[0] + step * np.arange(len(planes))))
+    k = int(off.argmax())
+    if off[k] > UNEVEN * step:  # small differences that add up
+        raise InputError(
+            source, f"must have a slice every {step:g} mm",
+            f"{planes[k].path.name} {off[k]:.1f} mm from its place", "dicom-gap",
+            "export the whole series again at even steps",
+        )  # fmt: skip
+    away = places - places[0]
+    aside = np.linalg.norm(away - np.outer(away @ normal, normal), axis=1)
+    if aside[-1] > min(planes[0].spacing):
+        tilt = float(np.degrees(np.arctan2(aside[-1], away[-1] @ normal)))
         raise InputError(
             source, "must have its slices straight above each other",
             f"a gantry tilted by {tilt:.1f} degrees", "dicom-gap",
             "convert it to NIfTI with a tool that corrects the tilt",
         )  # fmt: skip
-    return float((along[-1] - along[0]) / (len(planes) - 1)), ()
+    k = int(aside.argmax())
+    if aside[k] > min(planes[0].spacing):
+        raise InputError(
+            source, "must have its slices straight above each other",
+            f"{planes[k].path.name} {aside[k]:.1f} mm aside of {planes[0].path.name}",
+            "dicom-gap", "export the whole series again, all of one place",
+        )  # fmt: skip
+    return step, ()
 
 
 def header_of(planes: list[Plane], step: NDArray, dtype: np.dtype) -> Header:

@@ -19,6 +19,7 @@ from mscf.errors import Finding, InputError
 UNKNOWN = "geometry-unknown"  # the repair with which no millimetre may be read
 SAME = 1e-3  # voxels; what float32 and a quaternion leave of equal places
 NEAR = 0.5  # voxels; further away, a mask is another place's
+LONG = 1.5  # times; the pixels of axial slices are square
 STRAIGHT, STEEPEST = 0.1, 40.0  # degrees; towards 45 the names of the axes jump
 
 
@@ -38,7 +39,19 @@ def doubts_of_geometry(header: Header, path: Path) -> tuple[Finding, ...]:
         InputError: its axes lie between those of the body.
     """
     doubts = (*unknown(header, path), *disagreeing(header, path))
-    return (*doubts, *oblique(header, path))
+    return doubts + doubts_of_axes(header, path, says_spacing(doubts))
+
+
+def doubts_of_axes(
+    header: Header, path: Path, spacing_known: bool
+) -> tuple[Finding, ...]:
+    """Why a file's axial slices may not be such as a scanner makes.
+
+    Raises:
+        InputError: its axes lie between those of the body.
+    """
+    doubts = oblique(header, path)
+    return doubts + not_axial(header, path) if spacing_known else doubts
 
 
 def says_spacing(repairs: tuple[Finding, ...]) -> bool:
@@ -71,6 +84,7 @@ def disagreeing(header: Header, path: Path) -> tuple[Finding, ...]:
             other = header.nifti.get_qform()
     except NO_NIFTI:
         other = np.full((4, 4), np.nan)
+    other[:3] *= header.unit[1]
     if not np.isfinite(other).all() or not other[:3, :3].any(axis=0).all():
         found = "a qform that makes no sense"
     elif shift(other, header.affine, header.shape) <= SAME:
@@ -104,6 +118,20 @@ def oblique(header: Header, path: Path) -> tuple[Finding, ...]:
         return ()
     must, todo = "must have the axes of the body", "its slices are taken as stored"
     return (Finding(str(path), must, found, "oblique", todo),)
+
+
+def not_axial(header: Header, path: Path) -> tuple[Finding, ...]:
+    """Whether the pixels of axial slices are long, as where others were made.
+
+    Coronal and sagittal slices lie along the axes of the body too.
+    """
+    sides = np.linalg.norm(header.affine[:3, :3], axis=0)
+    x, y = sides[np.argsort(io_orientation(header.affine)[:, 0])][:2]
+    if max(x, y) <= LONG * min(x, y):
+        return ()
+    must = "must be a series of axial slices, whose pixels are nearly square"
+    todo = "it is cut into axial slices all the same; give the axial series instead"
+    return (Finding(str(path), must, f"{x:g} x {y:g} mm", "not-axial", todo),)
 
 
 def orientation_on(

@@ -42,6 +42,7 @@ KINDS = {  # by the length that a header begins with
     540: (nib.Nifti2Header, nib.Nifti2Header.single_magic),
 }
 ORDERS = {"<": "little", ">": "big"}
+UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}  # and their mm; others are mm
 QUIET = logging.getLogger("mscf.nibabel")  # what it mends is said in one line, by us
 QUIET.disabled = True
 EXTENSION = 4  # bytes behind the header: the first is 1 where more of it follows
@@ -77,6 +78,14 @@ class Header:
     def end(self) -> int:
         """Where the last voxel ends, in bytes."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def unit(self) -> tuple[str, float]:
+        """What ``nifti`` has its lengths in, and how many mm that is.
+
+        ``nifti`` stays as it lies in the file, ``affine`` is in mm.
+        """
+        return UNITS.get(int(self.nifti["xyzt_units"]) & 7, ("mm", 1.0))
 
 
 class Digesting:
@@ -236,7 +245,19 @@ def read_header(stream: Stream, path: Path) -> Header:
         1.0 if slope is None else slope, 0.0 if inter is None else inter, repairs,
     )  # fmt: skip
     skip(offset - len(begin), stream, header, path)
-    return header
+    return in_mm(header, path)
+
+
+def in_mm(header: Header, path: Path) -> Header:
+    """The header with its affine in mm, and a word where the file has it otherwise."""
+    name, mm = header.unit
+    if mm == 1:
+        return header
+    affine = np.diag([mm, mm, mm, 1]) @ header.affine
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    todo = f"its voxels are read as {' x '.join(f'{side:g}' for side in sides)} mm"
+    repair = Finding(str(path), "must have its lengths in mm", name, "units", todo)
+    return replace(header, affine=affine, repairs=(*header.repairs, repair))
 
 
 def stored_header(begin: bytes, kind: type, order: str, path: Path) -> nib.Nifti1Header:

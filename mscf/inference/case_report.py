@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mscf.data.scan import Scan, SliceFile
-from mscf.errors import printable
+from mscf.errors import Finding, printable
 from mscf.inference.lesions import Regions
 from mscf.inference.measures import Lesion
 from mscf.inference.weights import Trained
@@ -29,6 +30,7 @@ class CaseReport:
     trained: Trained
     seconds: float
     filters: dict[str, float | bool]  # what was asked to be dropped
+    outside: int | None  # voxels that the liver mask removed; None: none was given
 
     @property
     def unit(self) -> str:
@@ -63,16 +65,27 @@ class CaseReport:
         spans = (range(a.first_slice, a.last_slice + 1) for a in self.lesions)
         return len({i for span in spans for i in span})
 
-    def ml(self, voxels: int) -> float | None:
+    @property
+    def repairs(self) -> tuple[Finding, ...]:
+        """What was doubtful about the scan; a folder may bear a patient's name."""
+        named = ((Path(f.file).name or self.name, f) for f in self.scan.repairs)
+        return tuple(replace(finding, file=file) for file, finding in named)
+
+    def ml(self, voxels: int | None) -> float | None:
         """Voxels as millilitres, to a microlitre; None where the spacing is unknown."""
-        known = self.scan.spacing_known
-        return round(voxels * self.scan.voxel_ml, 3) if known else None
+        if voxels is None or not self.scan.spacing_known:
+            return None
+        return round(voxels * self.scan.voxel_ml, 3)
 
 
 def headline(report: CaseReport) -> str:
-    """How many lesions, how much of them."""
+    """How many lesions, how much of them, and what was outside the liver."""
     n = len(report.lesions)
     words = [f"{n} lesion{'' if n == 1 else 's'} predicted"]
     if n and report.scan.spacing_known:
         words += [f"{report.tumour_ml:.1f} ml", f"largest {report.largest_mm:.0f} mm"]
+    if report.outside:
+        ml = report.ml(report.outside)
+        much = f"{report.outside} voxels" + ("" if ml is None else f" ({ml:.1f} ml)")
+        words[-1] += f"; the liver mask removed {much}"
     return printable(f"{report.name}: {', '.join(words)}")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
+from mscf.data.resize import AIR
 from mscf.inference.folding import folded
 from mscf.inference.parity import Runner, noise
 from mscf.inference.weights import Trained
@@ -23,6 +24,11 @@ from mscf.models import find_method
 
 STEP = 16  # pixels: least side, and least difference of the two sides that are traced
 LEAST_STEPS = 2  # of the method's multiple: torch.export refuses a side of one
+SLICE = (  # as `mscf.data.resize` and the scan's slices have it
+    "axial, row 0 anterior, column 0 the patient's right; centred in a square "
+    f"filled up with {AIR} HU, resized to the trained size (bilinear, pixel centres "
+    "aligned, antialiased when shrinking) and rounded to whole HU"
+)
 
 
 def write_onnx(trained: Trained, path: Path) -> Runner:
@@ -100,6 +106,7 @@ def how_to_feed(trained: Trained) -> dict:
         "method": trained.method,
         "trained_at": trained.image_size,
         "sides": f"multiples of {multiple}, at least {least}",
+        "slice": SLICE,
         "window_hu": list(trained.window),
         "slices": "float32 (B, 3, H, W): HU cut to window_hu, mapped to -1.6 ... 1.6, "
         "three times the same",

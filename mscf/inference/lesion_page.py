@@ -7,22 +7,24 @@ its head keeps a browser from asking anything of a network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from html import escape
-from pathlib import Path
 from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mscf.errors import printable
 from mscf.inference.case_report import NOTICE, CaseReport, headline
-from mscf.inference.diameters import outline
+from mscf.inference.diameters import Places, outline
 from mscf.inference.greys import SOFT
 from mscf.inference.lesions import numbers_in
 from mscf.inference.measures import Lesion, measuring_spacing
 from mscf.inference.surroundings import FAR, NEAR
-from mscf.visualisation.key_picture import key_picture
+from mscf.visualisation.key_picture import Window, key_picture, window_around
 
 NONE = "–"
 LEAST_ML = 0.01  # smaller volumes are not told apart
+PICTURES = 100  # of the largest lesions: a browser opens no page without end
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: white;
@@ -73,16 +75,18 @@ def lesion_page(report: CaseReport) -> Iterator[str]:
 <p class="notice">{escape(NOTICE)}</p>
 <h1>{title}</h1>
 <p>{escape(made_from(report))}</p>"""
-    for repair in report.scan.repairs:
-        named = replace(repair, file=Path(repair.file).name)  # no folders of ours
-        yield f"<p>Warning: {escape(str(named))}</p>"
+    for repair in report.repairs:
+        yield f"<p>Warning: {escape(str(repair))}</p>"
     if report.lesions:
         yield "<h2>All lesions, the largest first</h2>"
         yield table(report)
         yield '<h2>Key pictures</h2>\n<div class="lesions">'
-        for lesion in report.lesions:
+        for lesion in report.lesions[:PICTURES]:
             yield figure(report, lesion)
         yield "</div>"
+        if (n := len(report.lesions)) > PICTURES:
+            only = f"The {PICTURES} largest of {n} lesions"
+            yield f"<p>{only}; the others are in the table only.</p>"
         yield "<h2>What the figures mean</h2>"
         yield definitions(report)
     else:
@@ -185,13 +189,15 @@ def figure(report: CaseReport, lesion: Lesion) -> str:
     where = "" if measured_here else f" (in slice {lesion.widest_slice})"
     contrast = f"contrast {signed(lesion.contrast_hu, plus='+')}\xa0HU"
     caption = f"slice {i}: {volume}, {size}{where}, {contrast}"
+    lines = outline(mine)
+    shown = window_around(lines, mine.shape, (y, x))
     picture = key_picture(
         scan.slices[i],
-        outline(mine),
+        lines,
         (y, x),
         report.unit,
         f"Lesion {lesion.number}, {caption}",
-        others=outline((numbers > 0) & ~mine),
+        others=outline_in(shown, (numbers > 0) & ~mine),
         callipers=ends if measured_here else (),
         sides=scan.spacing_known,
     )
@@ -199,6 +205,17 @@ def figure(report: CaseReport, lesion: Lesion) -> str:
         f"<figure>\n{picture}\n<figcaption><strong>Lesion {lesion.number}</strong>, "
         f"{caption}</figcaption>\n</figure>"
     )
+
+
+def outline_in(shown: Window, region: NDArray[np.bool_]) -> list[Places]:
+    """The lines round what a picture shows of a region, which may go on beyond.
+
+    One pixel more on each side, so that the picture's end is no border.
+    """
+    top, left = max(shown.top - 1, 0), max(shown.left - 1, 0)
+    bottom, right = shown.top + shown.rows + 1, shown.left + shown.columns + 1
+    corner = np.array([top, left])
+    return [line + corner for line in outline(region[top:bottom, left:right])]
 
 
 def definitions(report: CaseReport) -> str:

@@ -14,6 +14,7 @@ from scipy.ndimage import find_objects, label
 from tqdm import tqdm
 
 from mscf.data.scan import Scan, SliceFile
+from mscf.inference.centres import Centres
 from mscf.inference.diameters import Diameters, diameters
 from mscf.inference.greys import Greys, Levels
 from mscf.inference.lesions import Regions
@@ -36,6 +37,7 @@ class Lesion:
     key_slice: int  # of the largest area
     widest_slice: int  # of the diameters
     diameters: Diameters  # the longest in one axial slice, and that across it
+    centre: tuple[float, float, float] | None  # scanner's mm, RAS; None: no spacing
     mean_hu: float
     sd_hu: float
     around_hu: float | None  # of the tissue around; None: there is none
@@ -95,7 +97,7 @@ def measure(
     x, y, z = measuring_spacing(scan)
     n_lesions, n_slices = len(regions.voxels), len(mask)
     extents: dict[int, Extent] = {}
-    inside = Greys.of(n_lesions)
+    inside, centres = Greys.of(n_lesions), Centres.of(n_lesions)
     outside = Levels.of(n_lesions) if liver is None else Greys.of(n_lesions)
     used = np.flatnonzero(np.diff(regions.first)).tolist()
     for i in tqdm(used, f"{name}: lesions", unit="slice", disable=None):
@@ -103,6 +105,7 @@ def measure(
         of_region = regions.numbers(i)
         numbers, hu = of_region[labelled], scan.slices[i]
         inside.add(numbers, hu)
+        centres.add(numbers, i)
         outside.add(around(numbers, (y, x), None if liver is None else liver[i]), hu)
 
         areas = np.bincount(numbers.ravel())
@@ -113,8 +116,8 @@ def measure(
             extent.add_region(i, labelled[box] == region, box, (y, x))
             extent.at_border |= i in (0, n_slices - 1) or reaches(box, numbers.shape)
 
-    depths = {}
-    if liver is not None and scan.spacing_known:
+    depths, placed = {}, scan.spacing_known
+    if liver is not None and placed:
         found = surface_distances(mask, regions, liver, (x, y, z))
         depths = {n: d for n, d in enumerate(found.tolist(), 1) if math.isfinite(d)}
     return [
@@ -126,6 +129,7 @@ def measure(
             key_slice=extent.key_slice,
             widest_slice=extent.widest_slice,
             diameters=extent.widest,
+            centre=centres.millimetres(number, scan.affine) if placed else None,
             mean_hu=inside.level(number),
             sd_hu=inside.sd(number),
             around_hu=outside.level(number),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
-from mscf.inference.exported_forms import least_side
+from mscf.inference.exported_forms import SLICE, least_side
 from mscf.inference.parity import TOLERANCE, Parity
 from mscf.inference.report import NOTICE
 from mscf.inference.weights import Trained
@@ -23,6 +23,7 @@ CARD = """\
 | gives | one logit a pixel, `(B, 1, H, W)`: tumour where it is above 0 |
 | takes | float32 `(B, 3, H, W)`: axial slices in HU, cut to {low:g} ... {high:g}, \
 mapped to -1.6 ... 1.6, three times the same |
+| a slice | {slice} |
 | size | trained at {size} x {size}; sides: multiples of {multiple} from {least} on |
 | data | {data} |
 | results | {results} |
@@ -72,7 +73,7 @@ def model_card(
     """The card as Markdown; every number is of this run or of this export."""
     method = find_method(trained.method)
     return CARD.format(
-        title=method.title, version=version("mscf"), notice=NOTICE,
+        slice=SLICE, title=method.title, version=version("mscf"), notice=NOTICE,
         method=trained.method, reference=method.reference,
         parameters=parameters(trained.network), low=trained.window[0],
         high=trained.window[1], size=trained.image_size, multiple=method.multiple,

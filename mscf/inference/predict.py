@@ -111,25 +111,26 @@ def predict_scans(
             (target / PROBABILITIES).mkdir(exist_ok=True)
     except OSError as error:
         raise cannot_write(target, error, "must be a writable folder") from error
-    reports, refused = [], []
+    reports: list[CaseReport] = []
+    refused: dict[str, InputError] = {}
     try:
         for case in cases:
             try:
                 liver = livers.get(case.name)
                 report = predict_case(case, liver, target, trained, settings, device)
             except InputError as error:
-                refused.append(error)
+                refused[case.name] = error
                 continue
             reports.append(report)
             yield report
     except Exception:
-        for finding in (f for error in refused for f in error.findings):
+        for finding in (f for error in refused.values() for f in error.findings):
             warn(finding)  # only one error can be raised
         raise
     finally:
         if reports or refused:  # a failure at the first scan leaves nothing
-            write_cases(reports, target / "cases.csv")
-    raise_all(refused)
+            write_cases(reports, refused, target / "cases.csv")
+    raise_all(refused.values())
 
 
 def predict_case(
@@ -141,6 +142,7 @@ def predict_case(
     device: torch.device,
 ) -> CaseReport:
     """Segments one scan; its files are written when all of it is done."""
+    check_name(case)
     with ExitStack() as files:
         began = time.perf_counter()
         scan = read_input(case.image, target)
@@ -148,6 +150,7 @@ def predict_case(
         liver = None
         if liver_path is not None:
             liver = files.enter_context(read_labels_of(liver_path, scan, target))
+            check_liver(liver, liver_path)
         if scan.spacing_known and not case.spacing_known:
             # Not before: the liver is laid where the scan's file says.
             scan = without_spacing(scan, case)
@@ -164,8 +167,7 @@ def predict_case(
             probabilities = SliceFile(target, scan.slices.shape, np.float32)
             files.enter_context(probabilities)
         draw(case.name, scan, trained, settings.batch_size, device, mask, probabilities)
-        if liver is not None:
-            cut_to(mask, liver)
+        outside = None if liver is None else cut_to(mask, liver)
         regions = filtered(mask, scan, settings)
         lesions = measure(case.name, scan, mask, regions, liver)
         report = CaseReport(
@@ -182,6 +184,7 @@ def predict_case(
                 "least_ml": settings.least_ml,
                 "largest": settings.largest,
             },
+            outside=outside,
         )
         if probabilities is not None:
             place = target / PROBABILITIES / f"{case.name}.nii.gz"
@@ -189,6 +192,29 @@ def predict_case(
         write_on_grid(mask, scan, target / f"{case.name}.nii.gz")
         write_report(report, target)
     return report
+
+
+def check_name(case: Case) -> None:
+    """Refuses a name that the files of a report cannot bear."""
+    todo = "rename it and run again"
+    try:
+        case.name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            case.image, "must have a name in UTF-8", case.name, "case-name", todo
+        ) from error
+    if case.name.casefold() == "cases":
+        must = "must have another name than the table of all scans"
+        raise InputError(case.image, must, "cases.csv", "case-name", todo)
+
+
+def check_liver(liver: SliceFile, path: Path) -> None:
+    """Refuses a mask in which there is no liver: all tumour would be outside."""
+    if not any(liver[i].any() for i in range(len(liver))):
+        raise InputError(
+            path, "must have liver as 1 or 2", "0 everywhere", "liver-empty",
+            "give another mask, or leave --liver out",
+        )  # fmt: skip
 
 
 def without_spacing(scan: Scan, case: Case) -> Scan:
@@ -257,10 +283,14 @@ def logits_on_grid(hu: NDArray, trained: Trained, device: torch.device) -> Tenso
     return resize_back(logits, height, width)
 
 
-def cut_to(mask: SliceFile, liver: SliceFile) -> None:
-    """Clears the mask outside the liver, that is where the liver's is 0."""
+def cut_to(mask: SliceFile, liver: SliceFile) -> int:
+    """Clears the mask where the liver's is 0; how many voxels of tumour that were."""
+    removed = 0
     for i in range(len(mask)):
-        mask[i] = mask[i] * (liver[i] > 0)
+        drawn, inside = mask[i], liver[i] > 0
+        removed += int(np.count_nonzero(drawn[~inside]))
+        mask[i] = drawn * inside
+    return removed
 
 
 def filtered(mask: SliceFile, scan: Scan, settings: PredictSettings) -> Regions:

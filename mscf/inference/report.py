@@ -7,7 +7,8 @@ pictures (``mscf.inference.lesion_page``) and an overview of the scan (``overvie
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from nibabel.orientations import ornt2axcodes
 
-from mscf.data.spreadsheet import as_csv
+from mscf.data.spreadsheet import as_csv, as_named
+from mscf.errors import Finding, warn
 from mscf.inference.case_report import NOTICE, CaseReport, headline
 from mscf.inference.lesion_page import lesion_page
 from mscf.inference.measures import Lesion
@@ -26,7 +28,8 @@ SHOWN = 6  # slices in the overview
 LESION = ["number", "voxels", "volume_ml", "diameter_{unit}", "perpendicular_{unit}",
           "diameter_slice", "mean_hu", "sd_hu", "around_hu", "contrast_hu",
           "contrast_to", "surface_mm", "first_slice", "last_slice", "slices",
-          "key_slice", "at_border"]  # fmt: skip
+          "key_slice", "at_border", "centre_x_mm", "centre_y_mm",
+          "centre_z_mm"]  # fmt: skip
 
 CASE = ["case", "slices", "lesions", "tumour_ml", "largest_diameter_mm",
         "tumour_slices"]  # fmt: skip
@@ -38,6 +41,7 @@ def lesion_row(report: CaseReport, lesion: Lesion) -> dict:
     None: what cannot be said (``Lesion`` says why).
     """
     unit, found = report.unit, lesion.diameters
+    x, y, z = lesion.centre or (None, None, None)
     return {
         "number": lesion.number,
         "voxels": lesion.voxels,
@@ -56,6 +60,9 @@ def lesion_row(report: CaseReport, lesion: Lesion) -> dict:
         "slices": lesion.last_slice - lesion.first_slice + 1,
         "key_slice": lesion.key_slice,
         "at_border": lesion.at_border,
+        "centre_x_mm": rounded(x, 2),
+        "centre_y_mm": rounded(y, 2),
+        "centre_z_mm": rounded(z, 2),
     }
 
 
@@ -74,7 +81,7 @@ def lesion_table(report: CaseReport) -> pd.DataFrame:
 def as_record(report: CaseReport) -> dict:
     """The whole report, as JSON takes it. Slices count from the lowest, which is 0."""
     scan, trained = report.scan, report.trained
-    x, y, z = scan.spacing
+    spacing = np.linalg.norm(scan.header.affine[:3, :3], axis=0).tolist()
     return {
         "notice": NOTICE,
         "case": report.name,
@@ -82,10 +89,11 @@ def as_record(report: CaseReport) -> dict:
         "mask": f"{report.name}.nii.gz",
         "labels": {"0": "all else", "2": "tumour"},
         "grid": {
+            # Both along the file's own axes.
             "shape": list(scan.header.shape),
             "orientation": "".join(ornt2axcodes(scan.orientation)),
             "slices": len(scan.slices),
-            "spacing_mm": [x, y, z] if scan.spacing_known else None,
+            "spacing_mm": spacing if scan.spacing_known else None,
         },
         "weights": {
             "method": trained.method,
@@ -93,8 +101,12 @@ def as_record(report: CaseReport) -> dict:
             "window": list(trained.window),
             "sha256": trained.digest,
         },
-        "filters": report.filters,
-        "repairs": [str(repair) for repair in scan.repairs],
+        "filters": {
+            **report.filters,
+            "liver_removed_voxels": report.outside,
+            "liver_removed_ml": report.ml(report.outside),
+        },
+        "repairs": [str(repair) for repair in report.repairs],
         "lesion_count": len(report.lesions),
         "tumour_ml": report.tumour_ml,
         "largest_diameter_mm": report.largest_mm,
@@ -133,10 +145,32 @@ def cases_table(reports: Sequence[CaseReport]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CASE)
 
 
-def write_cases(reports: Sequence[CaseReport], path: Path) -> None:
-    """cases.csv."""
+def write_cases(
+    reports: Sequence[CaseReport], refused: Iterable[str], path: Path
+) -> None:
+    """cases.csv: the rows of earlier calls, but none of a scan of this one; its own."""
+    new, old = cases_table(reports), earlier_cases(path)
+    others = old[~old["case"].isin([*refused, *new["case"]])]
     with replacing(path) as file:
-        file.write(as_csv(cases_table(reports)))
+        file.write(as_csv(pd.concat([others, new.astype(object)])))
+
+
+def earlier_cases(path: Path) -> pd.DataFrame:
+    """The rows, as text, of a cases.csv whose masks lie beside it; none without one."""
+    if not path.exists():
+        return pd.DataFrame(columns=CASE)
+    try:
+        # Objects: pandas' own text may refuse to be compared with a name not in UTF-8.
+        table = pd.read_csv(path, dtype=object, keep_default_na=False)
+        table = as_named(table, ["case"])
+    except (OSError, ValueError):  # pandas' own are of the second
+        table = pd.DataFrame()
+    if list(table.columns) != CASE:
+        must, found = f"must have the columns {', '.join(CASE)}", "another table"
+        warn(Finding(str(path), must, found, "cases-columns", "it is begun anew"))
+        return pd.DataFrame(columns=CASE)
+    masks = [mask.name for mask in path.parent.glob("*.nii.gz")]
+    return table[(table["case"] + ".nii.gz").isin(masks)]
 
 
 def key_slices(report: CaseReport) -> list[int]:
@@ -173,7 +207,8 @@ def overview(report: CaseReport) -> Figure:
     draw_areas(axes.pop("areas"), areas, shown, unit)
     for ax in axes.values():
         ax.set_axis_off()
-    figure.suptitle(headline(report), fontsize=10, parse_math=False)
+    title = textwrap.fill(headline(report), 90)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     figure.supxlabel(NOTICE, fontsize=8)
     return figure
 

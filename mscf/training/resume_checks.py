@@ -10,6 +10,8 @@ from mscf.errors import CheckpointError
 from mscf.training.run_folder import exactly, read_record
 from mscf.training.settings import TrainSettings, differing
 
+LATER = {"cpu", "numpy"}  # not in checkpoints of before: taken to be as here
+
 
 def check_nothing_is_lost(out: Path, best: Path) -> None:
     """Without ``last.ckpt`` only a run killed before its first one starts anew.
@@ -71,16 +73,17 @@ def check_exact(settings: TrainSettings, there: Mapping, ended: bool) -> list[st
     """What makes the rest of the run differ in its last bits, where that is allowed.
 
     ``there`` is how it was, settings included: a checkpoint may be of before one of
-    them was found to move bits, and what it does not know is taken as here. Of a run
-    that has ``ended`` nothing is left to differ.
+    them was found to move bits. Of a run that has ``ended`` nothing is left to differ.
 
     Raises:
         CheckpointError: it was not allowed.
     """
+    here = exactly(settings)
+    there = {name: here[name] for name in LATER & {*here}} | {**there}
     inexact = [
         f"{name} {value} instead of {there[name]}"
-        for name, value in exactly(settings).items()
-        if there.get(name, value) != value
+        for name, value in here.items()
+        if there[name] != value
     ]
     if ended:
         return []

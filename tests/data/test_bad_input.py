@@ -1,4 +1,4 @@
-"""The 36 bad inputs end as they must: refused, taken with a warning, or recorded.
+"""The 40 bad inputs end as they must: refused, taken with a warning, or recorded.
 
 What is taken with a warning gives the voxels and labels of the folder not spoilt.
 """

@@ -1,6 +1,16 @@
 import numpy as np
 import pytest
-from small_dicom import ORIGIN, SHAPE, SPACING, hu, position, write_series, write_slice
+from small_dicom import (
+    ORIGIN,
+    SHAPE,
+    SPACING,
+    hu,
+    position,
+    without_preamble,
+    write_scaled,
+    write_series,
+    write_slice,
+)
 
 from mscf.data.dicom import read_series
 from mscf.errors import InputError
@@ -165,3 +175,94 @@ def test_a_picture_in_colours_is_no_ct(tmp_path) -> None:
             colours.SetMetaData(key, image.GetMetaData(key))
     sitk.WriteImage(colours, str(tmp_path / "a" / "1.dcm"))
     refused(tmp_path / "a", tmp_path, "dicom-unreadable")
+
+
+CORONAL = ((1, 0, 0), (0, 0, -1), (0, 1, 0))
+SAGITTAL = ((0, 1, 0), (0, 0, -1), (-1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("directions", "found"),
+    [(CORONAL, "0.8 x 2.5 mm"), (SAGITTAL, "2.5 x 0.8 mm")],
+)
+def test_coronal_and_sagittal_series_are_said(directions, found, tmp_path) -> None:
+    """They are 0 degrees off the body's axes; their axial slices are no slices."""
+    write_series(tmp_path / "ct", hu(), directions=directions)
+    (repair,) = read_series(tmp_path / "ct", tmp_path).repairs
+    assert (repair.check, repair.found) == ("not-axial", found)
+
+
+def test_one_coronal_slice_of_unknown_thickness_says_that_alone(tmp_path) -> None:
+    write_slice(tmp_path / "a" / "1.dcm", hu()[:, :, 0], position(0), CORONAL)
+    (repair,) = read_series(tmp_path / "a", tmp_path).repairs
+    assert repair.check == "geometry-unknown"
+
+
+def test_a_scout_is_refused(tmp_path) -> None:
+    """Also one of the size and direction of slices, and one among them."""
+    scout = {"0008_0008": "ORIGINAL\\PRIMARY\\LOCALIZER"}
+    slice_ = {"0008_0008": "ORIGINAL\\PRIMARY\\AXIAL"}
+    write_series(tmp_path / "a", hu(), directions=CORONAL, **scout)
+    said = refused(tmp_path / "a", tmp_path, "dicom-localizer")
+    assert "ORIGINAL\\PRIMARY\\LOCALIZER" in said
+    write_series(tmp_path / "b", hu(), **slice_)
+    assert read_series(tmp_path / "b", tmp_path).repairs == ()
+    write_slice(tmp_path / "b" / "9.dcm", hu()[:-1, :, 0], position(5), **scout)
+    assert "9.dcm" in refused(tmp_path / "b", tmp_path, "dicom-localizer")
+
+
+def test_files_without_the_mark_of_dicom_are_counted(tmp_path) -> None:
+    """The series looks whole without its last slices."""
+    write_series(tmp_path / "ct", hu())
+    for name in ("003.dcm", "004.dcm"):
+        without_preamble(tmp_path / "ct" / name)
+    scan = read_series(tmp_path / "ct", tmp_path)
+    assert len(scan.slices) == 3
+    (repair,) = scan.repairs
+    assert repair.check == "dicom-left-out"
+    assert repair.found == "2 without the mark of one, the first 003.dcm"
+
+
+def test_companions_of_a_series_are_no_lost_slices(tmp_path) -> None:
+    write_series(tmp_path / "ct", hu())
+    for name in (
+        "a.csv", "a.TXT", "a.json", "a.xml", "a.nii", "a.nii.gz", "DICOMDIR", ".hidden"
+    ):  # fmt: skip
+        (tmp_path / "ct" / name).write_text("no DICOM")
+    (tmp_path / "ct" / "a folder").mkdir()
+    assert read_series(tmp_path / "ct", tmp_path).repairs == ()
+
+
+def test_one_slice_aside_of_the_others_is_refused(tmp_path) -> None:
+    for k in range(5):
+        aside = (0, 20 * (k == 2), 0)
+        write_slice(tmp_path / "ct" / f"{k}.dcm", hu()[:, :, k], position(k) + aside)
+    said = refused(tmp_path / "ct", tmp_path, "dicom-gap")
+    assert "2.dcm 20.0 mm aside of 0.dcm" in said
+
+
+def test_steps_that_change_half_way_are_refused(tmp_path) -> None:
+    """Each is near the usual one, yet the slices lie on no even grid."""
+    places = np.cumsum([0, *[5] * 6, *[5.9] * 5])
+    for k, place in enumerate(places):
+        where = np.add(ORIGIN, (0, 0, place))
+        write_slice(tmp_path / "ct" / f"{k:02}.dcm", hu()[:, :, k % 5], where)
+    said = refused(tmp_path / "ct", tmp_path, "dicom-gap")
+    assert "every 5.40909 mm" in said
+    assert "06.dcm 2.5 mm from its place" in said
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_hu_of_a_slice_with_a_broken_slope_are_kept(first, tmp_path) -> None:
+    """Whichever slice comes first; towards zero, -0.75 would become 0."""
+    stored = hu()
+    for k in range(5):
+        path = tmp_path / "ct" / f"{k}.dcm"
+        if k == first:
+            write_slice(path, stored[:, :, k], position(k))
+        else:
+            write_scaled(path, stored[:, :, k], 0.75, position(k))
+    scan = read_series(tmp_path / "ct", tmp_path)
+    expected = stored * np.where(np.arange(5) == first, 1, 0.75)
+    assert np.array_equal(scan.slices[:], expected.transpose(2, 1, 0))
+    assert scan.header.nifti.get_data_dtype() == scan.slices.dtype

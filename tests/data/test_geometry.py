@@ -109,3 +109,82 @@ def test_a_grid_is_asked_for_by_name(tmp_path) -> None:
     header, *_ = read_nifti(write(tmp_path / "label.nii", LABELS[:-1]))
     with pytest.raises(InputError, match=r"the truth's shape \(10, 12, 6\)"):
         orientation_on(volume, header, tmp_path / "label.nii", of="truth")
+
+
+@pytest.mark.parametrize(
+    ("spacing", "found"),
+    [((0.8, 3, 0.8), "0.8 x 3 mm"), ((3, 0.8, 0.8), "3 x 0.8 mm")],
+)
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SRP", "PIR"])
+def test_coronal_and_sagittal_slices_are_said(spacing, found, codes, tmp_path) -> None:
+    """Also where they are exactly so, and no axis is a tenth of a degree off."""
+    ornt = nib.orientations.axcodes2ornt(codes)
+    image = nib.Nifti1Image(HU, np.diag([*spacing, 1.0])).as_reoriented(
+        nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), ornt)
+    )
+    path = write(tmp_path / "a.nii", np.asarray(image.dataobj), image.affine)
+    assert said(path) == [("not-axial", found)]
+
+
+@pytest.mark.parametrize("spacing", [(1, 1.49, 5), (0.7, 0.7, 0.1), (1.49, 1, 1)])
+def test_nearly_square_pixels_are_axial_however_thick(spacing, tmp_path) -> None:
+    assert said(write(tmp_path / "a.nii", HU, np.diag([*spacing, 1.0]))) == []
+
+
+def test_without_known_sizes_nothing_is_said_of_the_pixels(tmp_path) -> None:
+    how = {"sform_code": 0, "qform_code": 0}
+    path = write(tmp_path / "a.nii", HU, np.diag([0.8, 3, 0.8, 1]), **how)
+    assert [check for check, _ in said(path)] == ["geometry-unknown"]
+
+
+UNITS = [(1, "metres", 1e-3), (3, "micrometres", 1e3)]
+
+
+@pytest.mark.parametrize(("code", "name", "unit"), UNITS)
+@pytest.mark.parametrize("codes", [{}, {"sform_code": 0}, {"qform_code": 0}])
+def test_other_lengths_than_millimetres_become_them(
+    code, name, unit, codes, tmp_path
+) -> None:
+    """And both places, in one unit, still are one place."""
+    affine = AFFINE.copy()
+    affine[:3, 3] = 12, -30, 70
+    in_units = np.diag([unit, unit, unit, 1]) @ affine
+    path = write(tmp_path / "a.nii", HU, in_units, xyzt_units=code + 8, **codes)
+    volume = read_volume(path)
+    (repair,) = volume.repairs
+    assert (repair.check, repair.found) == ("units", name)
+    assert "0.8 x 0.9 x 2.5 mm" in str(repair)
+    assert volume.spacing == pytest.approx((0.8, 0.9, 2.5))
+    assert volume.voxel_ml == pytest.approx(0.8 * 0.9 * 2.5 / 1000)
+    expected = read_volume(write(tmp_path / "b.nii", HU, affine)).affine
+    np.testing.assert_allclose(volume.affine, expected, rtol=1e-5)  # float32 fields
+
+
+@pytest.mark.parametrize("code", [0, 2, 4, 7, 10, 16])
+def test_units_that_are_mm_or_not_said_are_mm(code, tmp_path) -> None:
+    path = write(tmp_path / "a.nii", HU, xyzt_units=code)
+    assert said(path) == []
+    assert read_volume(path).spacing == pytest.approx((0.8, 0.9, 2.5))
+
+
+def test_a_disagreement_in_metres_is_told_in_mm(tmp_path) -> None:
+    other = turned(5) @ AFFINE
+    other[0, 3] += 30
+    metres = np.diag([1e-3, 1e-3, 1e-3, 1])
+    path = write(
+        tmp_path / "a.nii", HU, metres @ AFFINE, qform=metres @ other, xyzt_units=1
+    )
+    expected = ("geometry-disagree", "5.0 degrees and 30.0 mm apart")
+    assert said(path) == [("units", "metres"), expected]
+
+
+def test_labels_in_mm_lie_on_their_image_in_metres(tmp_path) -> None:
+    metres = np.diag([1e-3, 1e-3, 1e-3, 1]) @ AFFINE
+    image = read_volume(write(tmp_path / "image.nii", HU, metres, xyzt_units=1))
+    labels, _, repairs = read_labels(write(tmp_path / "label.nii", LABELS), image)
+    assert np.array_equal(labels, image.voxels > 500)
+    assert repairs == ()
+    image = read_volume(tmp_path / "image.nii")
+    path = write(tmp_path / "label.nii", LABELS, metres)  # metres, called mm
+    with pytest.raises(InputError, match=r"\[affine-mismatch\]"):
+        read_labels(path, image)

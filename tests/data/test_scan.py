@@ -234,3 +234,39 @@ def test_what_follows_the_voxels_is_said_of_a_scan_too(tmp_path) -> None:
     path.write_bytes(path.read_bytes() + b"text")
     with pytest.raises(InputError, match=r"\[file-long\]"):
         read_scan(path, tmp_path)
+
+
+@pytest.mark.parametrize(("units", "unit"), [(1, 1e-3), (3, 1e3)])
+@pytest.mark.parametrize("codes", ["RAS", "SLP"])
+def test_a_mask_keeps_the_units_of_its_ct_which_is_read_in_mm(
+    units, unit, codes, tmp_path
+) -> None:
+    affine = np.diag([unit, unit, unit, 1]) @ AFFINE
+    how = {"affine": affine, "codes": codes, "xyzt_units": units}
+    source = write(tmp_path / "a.nii.gz", hu(), **how)
+    equal_to_whole(source, tmp_path)
+    scan = read_scan(source, tmp_path)
+    assert [repair.check for repair in scan.repairs] == ["units"]
+    assert scan.spacing == pytest.approx((0.8, 0.9, 2.5))
+    assert scan.voxel_ml == pytest.approx(0.0018)
+    np.testing.assert_allclose(scan.affine, AFFINE, rtol=1e-5)
+    dark = scan.slices[:] < -500
+    mask = SliceFile(tmp_path, dark.shape, np.uint8)
+    mask[:] = dark
+    write_on_grid(mask, scan, tmp_path / "mask.nii.gz")
+    written, original = nib.load(tmp_path / "mask.nii.gz"), nib.load(source)
+    assert np.array_equal(written.affine, original.affine)
+    assert written.header["xyzt_units"] == original.header["xyzt_units"] == units
+    for name in scan_module.PLACE:
+        assert np.array_equal(written.header[name], original.header[name]), name
+    read = read_labels_of(tmp_path / "mask.nii.gz", scan, tmp_path)
+    assert np.array_equal(read[:], dark)
+    in_mm = write(tmp_path / "mm.nii", (hu() < -500).astype(np.uint8), codes=codes)
+    assert np.array_equal(read_labels_of(in_mm, scan, tmp_path)[:], dark)
+
+
+def test_a_coronal_series_is_said_by_both_readers(tmp_path) -> None:
+    path = write(tmp_path / "a.nii", hu(), np.diag([0.8, 4, 0.8, 1]))
+    equal_to_whole(path, tmp_path)
+    (repair,) = read_scan(path, tmp_path).repairs
+    assert repair.check == "not-axial"

@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,8 +22,9 @@ from mscf.cli import app
 from mscf.errors import CheckpointError, NumericalError, SettingsError, StorageError
 from mscf.inference import export as export_module
 from mscf.inference.export import export
-from mscf.inference.exported_forms import least_side
+from mscf.inference.exported_forms import SLICE, least_side
 from mscf.inference.parity import TOLERANCE, compare, noise
+from mscf.inference.predict import PredictSettings, predict_cases
 from mscf.models import METHODS
 from mscf.models.attention import RUNS, attend, attend_in_runs
 from mscf.models.context import SpatialContext
@@ -293,6 +295,39 @@ def test_the_files_say_their_least_side(run, tmp_path) -> None:
     assert said["sides"] == f"multiples of 16, at least {least_side('dark')}"
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert f"sides from {least_side('dark')} pixels on" in card
+
+
+def test_a_slice_made_as_the_files_say_is_what_predict_gives_the_network(
+    run, tmp_path, monkeypatch
+) -> None:
+    write_ct(tmp_path / "a.nii", shape=(50, 40, 3))
+    seen, forward = [], Dark.forward
+    monkeypatch.setattr(
+        Dark, "forward", lambda self, x: (seen.append(x.clone()), forward(self, x))[1]
+    )
+    settings = PredictSettings(device="cpu")
+    list(predict_cases(tmp_path / "a.nii", tmp_path / "out", run, settings))
+
+    hu = nib.as_closest_canonical(nib.load(tmp_path / "a.nii")).get_fdata()
+    hu = hu[::-1, ::-1].transpose(
+        2, 1, 0
+    )  # rows from the front, columns from the right
+    square = np.pad(hu, ((0, 0), (5, 5), (0, 0)), constant_values=-1024)
+    resized = nn.functional.interpolate(
+        torch.tensor(square)[None], (32, 32), mode="bilinear", antialias=True
+    )[0].round()
+    made = (resized.clamp(-40, 160) + 40) / 200 * 3.2 - 1.6
+    expected = made[:, None].expand(-1, 3, -1, -1).float()
+    # HU half way between two whole ones may be rounded to either.
+    torch.testing.assert_close(torch.cat(seen), expected, rtol=0, atol=0.017)
+    assert (torch.cat(seen) - expected).abs().mean() < 1e-3
+
+    assert "row 0 anterior, column 0 the patient's right" in SLICE
+    assert "-1024 HU" in SLICE
+    export(run, tmp_path / "export", pt2=False)
+    meta = session(tmp_path / "export" / "model.onnx").get_modelmeta()
+    assert json.loads(meta.custom_metadata_map["mscf"])["slice"] == SLICE
+    assert SLICE in (tmp_path / "export" / "MODEL_CARD.md").read_text()
 
 
 def exported(key, folder):

@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from dark import AFFINE, write_ct
+from dark import AFFINE, write_ct, write_weights
 
-from mscf.inference.lesion_page import signed
+from mscf.inference.lesion_page import PICTURES, signed
 from mscf.inference.predict import PredictSettings, predict_cases
 
 NOTICE = "Research code, no medical device"
@@ -120,6 +120,42 @@ def test_a_picture_tells_its_lesion_from_others_and_draws_its_own_diameters(
     table = pd.read_csv(tmp_path / "out" / "a.csv")
     assert table.key_slice.tolist() == [3, 3]
     assert table.diameter_slice.tolist() == [2, 3]
+
+
+def test_of_the_other_lesions_only_those_in_the_picture_are_drawn(
+    run, tmp_path
+) -> None:
+    hu = np.full((128, 128, 3), 110, np.int16)
+    hu[0] = -1000
+    hu[60:64, 60:64, 1] = 40
+    hu[80:84, 60:124, 1] = 40  # one that leaves the first one's picture
+    hu[4:7, 4:7, 1] = 40  # one far away
+    nib.save(nib.Nifti1Image(hu, AFFINE), tmp_path / "a.nii")
+    weights = write_weights(tmp_path / "a.ckpt", image_size=128)
+    predicted(weights, tmp_path)
+    figures = (tmp_path / "out" / "a.html").read_text().split("<figure>")[1:]
+    assert [f.count("stroke-dasharray") for f in figures] == [1, 1, 0]
+    (line,) = re.findall(r'<polygon points="(.*?)".*dasharray', figures[1])
+    x, y = np.array([p.split(",") for p in line.split()], float).T
+    _, _, width, height = map(
+        float, re.search(r'viewBox="(.*?)"', figures[1])[1].split()
+    )
+    assert x.min() < 0 or x.max() > width  # no edge where the picture ends
+    assert max(x.max() - width, -x.min(), y.max() - height, -y.min()) < 2 * 1.5
+
+
+def test_only_the_largest_lesions_have_a_picture_but_all_a_row(
+    run, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("mscf.inference.lesion_page.PICTURES", 1)
+    write_ct(tmp_path / "a.nii")
+    page = predicted(run, tmp_path)
+    assert page.tags.count("svg") == 1
+    assert len(page.rows) == 1 + 2
+    said = "The 1 largest of 2 lesions; the others are in the table only."
+    assert said in "".join(page.words)
+    monkeypatch.undo()
+    assert PICTURES == 100
 
 
 def test_contrast_and_depth_are_of_the_liver_where_it_is_given(run, tmp_path) -> None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, label
 
 from mscf.data.geometry import UNKNOWN
 from mscf.data.scan import Scan, SliceFile
@@ -101,6 +101,19 @@ def test_slices_and_key_slice_are_those_of_the_lesion(tmp_path) -> None:
     ends = lesion.diameters.longest_ends  # rows from the front, columns from the right
     assert sorted(ends[:, 1]) == pytest.approx([120 - 40 - 0.5, 120 - 20 - 0.5])
     assert ends[:, 0] == pytest.approx([90 - 1 - 30] * 2)
+
+
+def test_a_lesions_centre_is_that_of_its_voxels_in_the_scanners_mm(tmp_path) -> None:
+    c, s = math.cos(0.2), math.sin(0.2)
+    turn = np.array([[c, -s, 0, 7], [s, c, 0, -3], [0, 0, 1, 20], [0, 0, 0, 1]])
+    hu, lesions = np.full(SHAPE, 100), ball((30, 60, 50), (12, 8, 9))
+    lesions[100:104, 10:12, 20:26] = True
+    found = measured(hu, lesions, tmp_path, affine=turn @ AFFINE)
+    numbers, _ = label(lesions)
+    for lesion, number in zip(found, (2, 1), strict=True):  # from below
+        place = np.argwhere(numbers == number).mean(axis=0)
+        expected = (turn @ AFFINE @ [*place, 1])[:3]
+        assert lesion.centre == pytest.approx(expected.tolist())
 
 
 def away(lesion: np.ndarray) -> np.ndarray:
@@ -200,5 +213,5 @@ def test_where_the_spacing_is_unknown_lengths_are_in_pixels(tmp_path) -> None:
     unknown = (Finding("ct.nii", "must say", "nothing", UNKNOWN),)
     (lesion,) = measured(np.full(SHAPE, 100), lesions, tmp_path, liver, repairs=unknown)
     assert lesion.diameters.longest == pytest.approx(math.hypot(11, 2))
-    assert lesion.surface is None
+    assert lesion.surface is lesion.centre is None
     assert lesion.contrast_hu == 0

@@ -1,6 +1,8 @@
 import itertools
 import json
+import os
 import re
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -189,6 +191,40 @@ def test_nothing_is_left_outside_the_liver(run, tmp_path) -> None:
     assert np.array_equal(mask == 2, lesions & (liver > 0))
 
 
+def test_an_empty_liver_mask_is_refused_and_the_other_scans_go_on(
+    run, tmp_path
+) -> None:
+    for name, label in (("a", 0), ("b", 1)):
+        lesions = write_ct(tmp_path / "ct" / f"{name}.nii")
+        (tmp_path / "liver").mkdir(exist_ok=True)
+        liver = nib.Nifti1Image(np.full(lesions.shape, label, np.uint8), AFFINE)
+        nib.save(liver, tmp_path / "liver" / f"{name}.nii")
+    with pytest.raises(InputError, match=r"liver/a\.nii: .*\[liver-empty\]"):
+        predict(tmp_path / "ct", tmp_path / "out", run, liver=tmp_path / "liver")
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["b.nii.gz"]
+
+
+def test_what_a_liver_mask_removed_is_told(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "a.nii")
+    liver = np.ones(lesions.shape, np.uint8)
+    for start, removed in ((0, 0), (12, lesions[:12].sum())):
+        liver[:start] = 0
+        nib.save(nib.Nifti1Image(liver, AFFINE), tmp_path / "liver.nii")
+        (report,) = predict(
+            tmp_path / "a.nii", tmp_path / "out", run, liver=tmp_path / "liver.nii"
+        )
+        ml = round(removed * 1.5 * 1.2 * 4.0 / 1000, 3)
+        said = json.loads((tmp_path / "out" / "a.json").read_text())["filters"]
+        assert said["liver_removed_voxels"] == removed
+        assert said["liver_removed_ml"] == pytest.approx(ml)
+        words = f"; the liver mask removed {removed} voxels ({ml:.1f} ml)"
+        assert headline(report).endswith(words) == bool(removed)
+        assert (words in (tmp_path / "out" / "a.html").read_text()) == bool(removed)
+    predict(tmp_path / "a.nii", tmp_path / "out", run)
+    said = json.loads((tmp_path / "out" / "a.json").read_text())["filters"]
+    assert said["liver_removed_voxels"] is said["liver_removed_ml"] is None
+
+
 def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
     lesions = write_ct(tmp_path / "a.nii")
     predict(tmp_path / "a.nii", tmp_path / "out", run)
@@ -211,6 +247,9 @@ def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
     # three columns: from the end of the first row's line to that of the third.
     assert first["diameter_mm"] == said["largest_diameter_mm"]
     assert first["diameter_mm"] == pytest.approx(np.hypot(9 * 1.5, 2 * 1.2), abs=0.01)
+    centre = AFFINE @ [10, 8, 3, 1]  # in mm: of the first lesion of `write_ct`
+    found = [first[f"centre_{axis}_mm"] for axis in "xyz"]
+    assert found == pytest.approx(centre[:3], abs=0.01)
     rows = pd.read_csv(tmp_path / "out" / "a.csv")
     assert rows.replace({np.nan: None}).to_dict("records") == said["lesions"]
     assert cases.loc[0, ["case", "slices", "lesions"]].tolist() == ["a", 9, 2]
@@ -218,6 +257,17 @@ def test_a_report_says_what_the_mask_holds(run, tmp_path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a.csv", "a.html", "a.json", "a.nii.gz", "a.png", "cases.csv",
     ]  # fmt: skip
+
+
+def test_shape_and_spacing_of_the_grid_are_along_the_files_own_axes(
+    run, tmp_path
+) -> None:
+    write_ct(tmp_path / "a.nii")
+    turned(tmp_path / "a.nii", "SPR", tmp_path / "b.nii")
+    predict(tmp_path / "b.nii", tmp_path / "out", run)
+    grid = json.loads((tmp_path / "out" / "b.json").read_text())["grid"]
+    assert grid["shape"] == [9, 24, 32]
+    assert grid["spacing_mm"] == pytest.approx([4.0, 1.2, 1.5])
 
 
 def test_without_a_known_spacing_there_are_no_millimetres(
@@ -241,7 +291,9 @@ def test_without_a_known_spacing_there_are_no_millimetres(
     page = (tmp_path / "out" / "b.html").read_text()
     assert "ALL LENGTHS ARE IN PIXELS" in page
     assert re.search(r"\d\s(mm|ml)\b", page) is None
+    assert said["repairs"][0].startswith("b.nii: ")  # without our folders
     assert "[geometry-unknown]" in said["repairs"][0]
+    assert all(first[f"centre_{axis}_mm"] is None for axis in "xyz")
     assert "[geometry-unknown]" in capsys.readouterr().err
     with pytest.raises(InputError, match="--least-ml"):
         predict(tmp_path / "b.nii", tmp_path / "out", run, least_ml=1)
@@ -360,6 +412,76 @@ def test_an_odd_name_stays_a_name(name, run, tmp_path) -> None:
     cell = pd.read_csv(tmp_path / "out" / "cases.csv").loc[0, "case"]
     assert cell.lstrip("'") == name
     assert not cell.startswith(("=", "-"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 elsewhere")
+def test_a_name_that_is_not_utf8_is_refused_before_the_network_runs(
+    run, tmp_path, monkeypatch
+) -> None:
+    write_ct(tmp_path / "ct" / "a.nii.gz")
+    write_ct(tmp_path / "b.nii.gz")
+    predict(tmp_path / "b.nii.gz", tmp_path / "out", run)
+    odd = tmp_path / "ct" / os.fsdecode(b"L\xe9ber.nii.gz")
+    (tmp_path / "b.nii.gz").rename(odd)
+    drawn, draw = [], predict_module.draw
+    monkeypatch.setattr(
+        predict_module,
+        "draw",
+        lambda name, *words: (drawn.append(name), draw(name, *words)),
+    )
+    with pytest.raises(InputError, match=r"L\\udce9ber.*UTF-8.*\[case-name\]") as error:
+        predict(tmp_path / "ct", tmp_path / "out", run)
+    assert len(error.value.findings) == 1
+    assert drawn == ["a"]
+    assert pd.read_csv(tmp_path / "out" / "cases.csv")["case"].tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize("name", ["cases", "Cases"])  # one file on some systems
+def test_no_scan_takes_the_name_of_the_table_of_all(name, run, tmp_path) -> None:
+    write_ct(tmp_path / f"{name}.nii")
+    with pytest.raises(InputError, match=rf"{name}\.nii.*\[case-name\]"):
+        predict(tmp_path / f"{name}.nii", tmp_path / "out", run)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cases.csv"]
+
+
+def rows_of(folder) -> dict[str, str]:
+    """Each line of cases.csv under its scan's name."""
+    lines = (folder / "cases.csv").read_text().splitlines()[1:]
+    return {line.split(",")[0]: line for line in lines}
+
+
+def test_the_table_of_all_scans_keeps_those_of_earlier_calls(
+    run, tmp_path, capsys
+) -> None:
+    out = tmp_path / "out"
+    for name in ("=1", "NA", "b", "c", "d"):
+        write_ct(tmp_path / f"{name}.nii")
+        predict(tmp_path / f"{name}.nii", out, run)
+    before = rows_of(out)
+    assert list(before) == ["'=1", "NA", "b", "c", "d"]
+    (out / "b.nii.gz").unlink()  # thrown away
+    (tmp_path / "d.nii").write_bytes(b"")  # refused this time
+    predict(tmp_path / "c.nii", out, run, least_ml=1e6)
+    with pytest.raises(InputError, match=r"d\.nii"):
+        predict(tmp_path / "d.nii", out, run)
+    after = rows_of(out)
+    assert list(after) == ["'=1", "NA", "c"]
+    assert {name: before[name] for name in ("'=1", "NA")}.items() <= after.items()
+    assert after["c"].startswith("c,9,0,")
+    assert "cases.csv" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "case,slices\nb,9\n", "\xff\0", "case\n1,2,3\n"])
+def test_a_table_that_is_not_ours_is_begun_anew_and_that_is_said(
+    text, run, tmp_path, capsys
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cases.csv").write_text(text, encoding="latin-1")
+    write_ct(tmp_path / "a.nii")
+    predict(tmp_path / "a.nii", tmp_path / "out", run)
+    assert list(rows_of(tmp_path / "out")) == ["a"]
+    said = capsys.readouterr().err
+    assert said.count("[cases-columns]") == 1
 
 
 def test_a_mask_never_takes_the_place_of_its_scan(run, tmp_path) -> None:
