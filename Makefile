@@ -10,7 +10,7 @@ RUN := .venv/bin/python -m
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist worksteal
 
 .NOTPARALLEL: # pip installs one thing at a time
-.PHONY: help book links test check reliability bench grid format clean
+.PHONY: help book links test check live reliability bench grid format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -28,6 +28,9 @@ test: .venv/.dev ## style and quick tests, minutes
 
 check: .venv/.dev book ## slower tests: learning, building, the book in a browser
 	@$(PYTEST) -m check -rs
+
+live: .venv/.dev ## notebooks as Binder and Colab run them, every export; an hour and more, a network
+	@$(RUN) pytest -m "slow and not claim" -rs tests/book/test_live.py tests/inference/test_export.py
 
 reliability: .venv/.dev ## every claim of the page Reliability, the long form: hours
 	@$(PYTEST) -m claim -rs --claims=results/reliability

@@ -1,15 +1,19 @@
 import re
 import sys
 import tempfile
+from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from recorder import recorded
 from ten_networks import TABLE
 from typer.testing import CliRunner
 
 from mscf import command
 from mscf.cli import app, main
+from mscf.inference.predict import PredictSettings
 from mscf.models import METHODS
 from mscf.training import loop
 from mscf.training.stopping import stop_requests
@@ -69,6 +73,44 @@ def test_train_ends_with_what_the_network_is_worth_and_its_learning_curve(
         f"mean Dice 0.500 on 3 slices of 2 patients: {tmp_path / 'summary.json'}\n"
     )
     assert "<!-- rate cut -->" in (tmp_path / "history.svg").read_text()
+
+
+@pytest.mark.parametrize("flags", [("largest", "probabilities"), ("probabilities",)])
+def test_every_option_of_predict_reaches_the_library(flags, monkeypatch) -> None:
+    heard = recorded(monkeypatch, "mscf.inference.predict.predict_cases", [])
+    result = run(
+        "predict", "in", "out", "--weights", "a.ckpt", "--liver", "livers",
+        "--least-ml", "0.5", "--batch-size", "3", "--device", "cpu",
+        *(f"--{flag}" for flag in flags),
+    )  # fmt: skip
+    assert result.exit_code == 0
+    settings = PredictSettings(
+        liver=Path("livers"), least_ml=0.5, batch_size=3, device="cpu",
+        **dict.fromkeys(flags, True),
+    )  # fmt: skip
+    assert [*heard.values()] == [Path("in"), Path("out"), "a.ckpt", settings]
+    given = {"liver", "least_ml", "batch_size", "device", "largest", "probabilities"}
+    assert given == {field.name for field in fields(settings)}  # a new one: type it
+
+
+def test_every_option_of_evaluate_reaches_the_library(monkeypatch) -> None:
+    heard = recorded(monkeypatch, "mscf.evaluation.folders.evaluate_folders", "tables")
+    written = recorded(monkeypatch, "mscf.evaluation.folders.write_folder_tables", None)
+    monkeypatch.setattr("mscf.evaluation.folders.summary_lines", lambda tables: [])
+    result = run(
+        "evaluate", "ours", "true", "--out", "t", "--slices", "all", "--label", "1"
+    )
+    assert result.exit_code == 0
+    assert [*heard.values()] == [Path("ours"), Path("true"), "all", 1]
+    assert [*written.values()] == ["tables", Path("t")]
+
+
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_a_form_that_is_not_wanted_is_not_exported(form, monkeypatch) -> None:
+    heard = recorded(monkeypatch, "mscf.inference.export.export", [])
+    assert run("export", "run", "out", f"--no-{form}").exit_code == 0
+    forms = {name: name != form for name in ("onnx", "pt2")}
+    assert heard == {"run": "run", "out": Path("out")} | forms
 
 
 def test_ctrl_c_names_the_way_on_and_exits_75(monkeypatch, capsys) -> None:

@@ -4,11 +4,13 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import typer
 from msd_tar import layout, write_tar
+from recorder import recorded
 from server import serve
 from typer.testing import CliRunner
 
@@ -46,6 +48,27 @@ def test_prepare_says_what_it_made_and_finds_it_again(tiny_cases, tmp_path) -> N
         result = run("prepare", *arguments)
         assert result.exit_code == 0
         assert "6 cases, 6 patients, 18 slices" in result.stdout
+
+
+def test_every_option_of_prepare_reaches_the_library(monkeypatch) -> None:
+    made = SimpleNamespace(record={"counts": {}})
+    heard = recorded(monkeypatch, "mscf.data.store.prepare", made)
+    options = "--size", 192, "--slices", "all", "--processes", 3, "--skip-bad"
+    assert run("prepare", "cases", "store", *options).exit_code == 0
+    assert [*heard.items()] == [
+        ("source", Path("cases")), ("target", Path("store")), ("size", 192),
+        ("slices", "all"), ("processes", 3), ("skip_bad", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", ["images", "persons", "strict"])
+def test_every_option_of_verify_reaches_the_library(flag, monkeypatch) -> None:
+    heard = recorded(monkeypatch, "mscf.data.verify.verify", [])
+    result = run("verify", "cases", "--out", "t.csv", "--processes", 3, f"--{flag}")
+    assert result.exit_code == 0, result.output
+    flags = {name: name == flag for name in ("images", "persons", "strict")}
+    paths = {"source": Path("cases"), "table": Path("t.csv")}
+    assert heard == paths | flags | {"processes": 3}
 
 
 def test_a_refused_case_is_one_line_and_exit_code_3(cases, tmp_path) -> None:

@@ -254,7 +254,9 @@ def odd_paths(case: Case) -> tuple[Finding, ...]:
 def paired(images: dict[str, Path], labels: dict[str, Path]) -> list[Case]:
     """Cases of images with the labels of the same name, where there are any."""
     raise_all(
-        half_pair(labels[name], "its image") for name in labels.keys() - images.keys()
+        half_pair(path, "its image")
+        for name, path in labels.items()
+        if name not in images
     )
     return [Case(n, image, labels.get(n), n) for n, image in images.items()]
 

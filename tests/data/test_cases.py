@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -138,10 +139,18 @@ def test_every_half_pair_is_named_in_one_go(msd) -> None:
         (msd / f"labelsTr/liver_{number}.nii.gz").unlink()
     with pytest.raises(InputError) as caught:
         find_cases(msd)
-    assert [f.file[-16:] for f in caught.value.findings] == [
-        "/liver_1.nii.gz",
-        "/liver_4.nii.gz",
-    ] or len(caught.value.findings) == 2
+    named = [Path(finding.file).name for finding in caught.value.findings]
+    assert named == ["liver_1.nii.gz", "liver_4.nii.gz"]
+
+
+def test_labels_without_an_image_are_named_in_their_order(msd) -> None:
+    (msd / "dataset.json").unlink()
+    for number in range(1, 6):
+        (msd / f"imagesTr/liver_{number}.nii.gz").unlink()
+    with pytest.raises(InputError) as caught:
+        find_cases(msd)
+    named = [Path(finding.file).name for finding in caught.value.findings]
+    assert named == [f"liver_{number}.nii.gz" for number in range(1, 6)]
 
 
 def test_labels_are_not_asked_for_where_none_are_needed(msd) -> None:

@@ -11,7 +11,7 @@ from server import cut, serve, status
 
 from mscf.data import http_ranges
 from mscf.data.cases import find_cases
-from mscf.data.download import download
+from mscf.data.download import download, patients
 from mscf.data.download_record import read_note, write_note
 from mscf.data.volume import read_labels, read_volume
 from mscf.errors import DownloadError, SettingsError, StorageError
@@ -51,6 +51,13 @@ def subset(*numbers: int) -> list[str]:
     volumes = [f"{f}Tr/liver_{n}.nii.gz" for f in ("images", "labels") for n in numbers]
     described = ["README.txt", "dataset.json", "download.json", "patients.csv"]
     return sorted([*described, "tar_index.json", *volumes])
+
+
+def test_cases_known_to_be_of_one_person_carry_the_name_of_the_first() -> None:
+    person = {1: 0, 7: 6, 9: 8, 10: 8}
+    rows = [f"liver_{n},liver_{person.get(n, n)},true\n" for n in range(11)]
+    table = "case,patient,spacing_known\n" + "".join(rows)
+    assert patients([f"liver_{n}.nii.gz" for n in range(11)]) == table
 
 
 @pytest.mark.parametrize("mac", [False, True])

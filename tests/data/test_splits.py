@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -71,6 +72,18 @@ def test_a_seed_is_a_split_and_another_seed_another(kind) -> None:
     assert not again.equals(make_split(index, kind, 4))
 
 
+@pytest.mark.parametrize(
+    ("kind", "folds"),
+    [
+        ("patient", [4, 4, 4, 4, 2, 2, 2, 1, 1, 0, 0, 0, 3, 3, 2]),
+        ("slice", [1, 2, 1, 1, 2, 1, 3, 4, 3, 0, 2, 0, 0, 4, 0]),
+    ],
+)
+def test_the_folds_of_a_seed_stay_those_of_the_committed_runs(kind, folds) -> None:
+    index = index_of([4, 3, 2, 3, 2, 1], empty=[1, 5, 9])
+    assert make_split(index, kind, 0)["fold"].tolist() == folds
+
+
 def test_folds_are_the_papers_four_to_one() -> None:
     index = index_of([719] * 10)
     training, test = train_and_test_rows(index, make_split(index, "slice", 0), fold=2)
@@ -132,6 +145,8 @@ def test_the_manifest_says_everything(tmp_path) -> None:
     assert pd.read_csv(tmp_path / "split.csv").equals(split)
     record = json.loads((tmp_path / "split.json").read_text())
     assert (record["kind"], record["seed"], record["folds"]) == ("patient", 7, 5)
+    digest = hashlib.sha256((tmp_path / "split.csv").read_bytes()).hexdigest()
+    assert record["sha256"] == digest
 
 
 @pytest.mark.shared

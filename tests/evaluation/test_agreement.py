@@ -32,9 +32,10 @@ def test_a_run_with_the_same_masks_is_the_same(tmp_path) -> None:
     assert row["kept"] == pytest.approx(row["again"])
 
 
-def test_one_pixel_elsewhere_makes_other_masks(tmp_path) -> None:
+@pytest.mark.parametrize("change", [{"fp": 1}, {"tp": -1, "fn": 1}], ids=str)
+def test_one_pixel_elsewhere_makes_other_masks(change, tmp_path) -> None:
     moved = measured(**SMALL)
-    moved.loc[3, ["tp", "fn"]] += [-1, 1]
+    moved.loc[3, [*change]] += [*change.values()]
     row = both(tmp_path, measured(**SMALL), moved)
     assert (row["outcome"], row["equal"]) == ("other masks", 5)
 

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from mscf.data.dataset import SliceDataset
 from mscf.data.store import open_store
+from mscf.evaluation.metrics import volume_metrics
 from mscf.evaluation.volumes import case_rows, stacked
 
 
@@ -18,6 +22,24 @@ def test_every_case_has_a_row_with_its_volume_and_its_lesions(tiny_store) -> Non
     none = case_rows(slices, np.zeros_like(truth))
     assert (none["missed_50"] == 1).all()
     assert (none["dice"] == 0).all()
+
+
+def test_a_row_is_that_of_the_volume_whatever_the_order_of_its_slices(
+    tiny_store,
+) -> None:
+    random, store = np.random.default_rng(0), open_store(tiny_store)
+    truth = random.random((4, 12, 12)) < 0.3
+    prediction = np.roll(truth, (1, 2), axis=(1, 2))
+    index = store.index.iloc[:4].assign(case="c", slice=range(5, 9))
+    index = index.assign(spacing_y=0.5, spacing_x=0.8, spacing_z=4.0)
+    order = [2, 0, 3, 1]
+    slices = SliceDataset(replace(store, index=index, masks=2 * truth), order)
+    (row,) = case_rows(slices, prediction[order]).to_dict("records")
+    volumes = (x.transpose(1, 2, 0) for x in (prediction, truth))
+    expected = volume_metrics(*volumes, (0.5, 0.8, 4.0))
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+    assert 0.1 < row["dice"] < 0.9
+    assert (row["case"], row["slices"]) == ("c", 4)
 
 
 def test_slices_that_are_missing_keep_lesions_apart() -> None:

@@ -5,6 +5,7 @@ before: as ranks of a group, the way torchrun makes them, in a fraction of the t
 """
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
@@ -158,6 +159,13 @@ def finished(child, seconds: float = 100) -> Ended:
 
 @contextlib.contextmanager
 def listener(port: int = 0):
-    """Somebody else who holds the port."""
-    with socket.create_server(("127.0.0.1", port)) as server:
+    """Somebody else who holds the port; it may be held already, by another test."""
+    try:
+        server = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        yield port
+        return
+    with server:
         yield server.getsockname()[1]

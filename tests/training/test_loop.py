@@ -13,6 +13,7 @@ from small_run import SmallNetwork, settings_for
 from torch import nn
 
 from mscf.checkpoint import read_checkpoint
+from mscf.data.splits import make_split
 from mscf.data.store import open_store
 from mscf.errors import (
     CheckpointError,
@@ -23,12 +24,15 @@ from mscf.errors import (
     Stopped,
     StorageError,
 )
-from mscf.training import loop, run_folder, start
+from mscf.evaluation.evaluate import evaluate
+from mscf.training import loop, result, run_folder, start
 from mscf.training.loop import cross_entropy, train
+from mscf.training.schedule import Schedule
 from mscf.training.start import (
     split_slices,
     start_at_log_odds,
     starting_network,
+    take_weights,
 )
 from mscf.training.state import RunState
 
@@ -40,6 +44,74 @@ def test_a_run_on_some_patients_tests_the_same_slices(tiny_store, tmp_path) -> N
     of_all, same = split_slices(replace(some, patients=None), store)
     assert training.index["patient"].nunique() == 2 < of_all.index["patient"].nunique()
     assert test.index.equals(same.index)
+
+
+def test_settings_of_the_slices_reach_those_that_train_and_those_that_test(
+    tiny_store, tmp_path
+) -> None:
+    settings = settings_for(
+        tiny_store, tmp_path, window=(-100.0, 200.0), augment=False, seed=3
+    )
+    store = open_store(tiny_store)
+    training, test = split_slices(settings, store)
+    assert (training.window, training.augment, training.seed) == ((-100, 200), False, 3)
+    assert (test.window, test.augment) == ((-100, 200), False)
+    training, test = split_slices(replace(settings, augment=True), store)
+    assert (training.augment, test.augment) == (True, False)
+    split = make_split(store.index, "patient", 3)
+    assert test.index["row"].tolist() == split.index[split["fold"] == 0].tolist()
+
+
+def test_all_slices_of_a_store_with_liver_train_too_if_asked(
+    tiny_store, tmp_path
+) -> None:
+    store = open_store(tiny_store)
+    store.record["settings"]["slices"] = "liver"
+    store.index.loc[::3, ["tumour_px", "stored_tumour_px"]] = 0  # one a case: liver
+    settings = settings_for(tiny_store, tmp_path)
+    training, test = split_slices(settings, store)
+    more, same = split_slices(replace(settings, slices="all"), store)
+    assert (len(training), len(more)) == (8, 12)  # of four patients
+    assert test.index.equals(same.index)
+
+
+def pointwise(*_, **__) -> nn.Module:
+    """A threshold of the HU, which every step moves."""
+    network = nn.Sequential(nn.Conv2d(3, 1, 1))
+    nn.init.constant_(network[0].weight, 0.2)
+    nn.init.constant_(network[0].bias, 0.5)
+    network.heads = lambda: [network[0]]
+    return network
+
+
+def test_the_best_weights_are_evaluated_in_the_runs_window(
+    tiny_store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(start, "build", pointwise)
+    losses, after, seen = iter([2.0, 1.0, 3.0]), Schedule.after, []
+    monkeypatch.setattr(Schedule, "after", lambda old, _: after(old, next(losses)))
+
+    def look(model, slices, *options) -> pd.DataFrame:
+        seen.append(slices.window)
+        return evaluate(model, slices, *options)
+
+    monkeypatch.setattr(result, "evaluate", look)
+    settings = settings_for(
+        tiny_store, tmp_path, learning_rate=0.02, window=(-100.0, 200.0),
+        precision="float32",
+    )  # fmt: skip
+    run = train(settings)
+    assert run.record["best_epoch"] == 1
+    _, test = split_slices(settings, open_store(tiny_store))
+    assert seen == [test.window] == [(-100, 200)]
+    tables = []
+    for name in ("best", "last"):
+        network = pointwise()
+        take_weights(network, tmp_path / f"{name}.ckpt")
+        tables.append(evaluate(network, test)[["case", "slice", "tp", "fp", "fn"]])
+    written = run.rows[tables[0].columns]
+    pd.testing.assert_frame_equal(written, tables[0], check_dtype=False)
+    assert not (written == tables[1]).all(axis=None)  # else either would pass
 
 
 def test_a_run_leaves_history_record_weights_and_rows(

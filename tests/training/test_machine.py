@@ -24,7 +24,7 @@ from mscf.cli import app
 from mscf.data.store import prepare
 from mscf.training import memory
 from mscf.training.loop import cross_entropy, train
-from mscf.training.memory import lower, room_for, step_memory
+from mscf.training.memory import free_memory, lower, room_for, step_memory
 
 MEMORY = "What does not fit into memory is one line with the estimate and what to lower"
 ESTIMATE = "The estimate of a step's memory is close to what the step takes"
@@ -118,6 +118,15 @@ def test_the_estimate_is_close_to_what_a_step_takes(method, slices, shows) -> No
     taken = most + sum(p.nbytes for p in network.parameters())
     assert 0.9 < estimate / taken < 1.3
     shows(shown=f"{method}: {estimate / MB:.0f} MB told, {taken / MB:.0f} MB taken")
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    (tmp_path / "memory.current").write_text("2000\n")
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert free_memory(torch.device("cpu")) == 3000
+    (tmp_path / "memory.max").write_text("max\n")  # no limit: what the machine has
+    assert free_memory(torch.device("cpu")) > 5000
 
 
 @pytest.mark.claim("machine", TIGHT)

@@ -50,6 +50,20 @@ def test_bf16_that_a_gpu_only_emulates_is_not_chosen(monkeypatch) -> None:
     assert fastest_precision(torch.device("cuda")) == "float32"
 
 
+@pytest.mark.parametrize(
+    "unit", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"]
+)
+def test_bf16_is_chosen_on_a_cpu_with_one_of_the_units_for_it(
+    unit, monkeypatch
+) -> None:
+    units = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
+    for name in units:  # raises where torch has it no more: they are private there
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    assert fastest_precision(torch.device("cpu")) == "float32"
+    monkeypatch.setattr(torch.cpu, unit, lambda: True)
+    assert fastest_precision(torch.device("cpu")) == "bf16"
+
+
 def test_workers_share_the_cores_of_their_own_machine(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(settings_module, "cores", lambda: 32)

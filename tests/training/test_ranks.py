@@ -224,6 +224,11 @@ def test_a_rank_with_another_seed_is_found_at_the_start(tiny_store, tmp_path) ->
     assert not (tmp_path / "run/history.csv").exists()
 
 
+def test_two_tests_at_once_may_want_the_same_port_taken() -> None:
+    with listener() as port, listener(port) as same:
+        assert same == port
+
+
 @pytest.mark.check
 @pytest.mark.claim("processes", PORT)
 def test_a_port_that_was_given_and_is_taken_is_one_line(
