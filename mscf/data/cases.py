@@ -296,17 +296,19 @@ def with_patients(cases: list[Case], folder: Path) -> list[Case]:
 def read_persons(table: Path) -> dict[str, tuple[str, bool]]:
     """Patient, and whether millimetres are known, of each case of ``patients.csv``.
 
-    Blanks around a cell count for nothing: "P1" and "P1 " are one patient.
+    Blanks around a patient count for nothing: "P1" and "P1 " are one person. A case is
+    called as its file is, blanks and all.
 
     Raises:
         InputError: it cannot be read, or names a case twice.
     """
     try:
         rows = pd.read_csv(table, dtype="str", keep_default_na=False)
-        rows = rows.rename(columns=str.strip).map(str.strip)
-        known = [TRUE_OR_FALSE[cell.lower()] for cell in rows["spacing_known"]]
+        rows = rows.rename(columns=str.strip)
+        known = [TRUE_OR_FALSE[cell.strip().lower()] for cell in rows["spacing_known"]]
+        patients = rows["patient"].str.strip()
         persons = dict(
-            zip(rows["case"], zip(rows["patient"], known, strict=True), strict=True)
+            zip(rows["case"], zip(patients, known, strict=True), strict=True)
         )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(

@@ -88,7 +88,7 @@ def test_a_table_of_patients_is_honoured(msd, capsys) -> None:
 
 
 def test_blanks_in_a_table_of_patients_make_no_other_person(msd) -> None:
-    rows = [f"liver_{n}, P0{' ' * n},true " for n in range(6)]
+    rows = [f"liver_{n}, P0{' ' * n}, true " for n in range(6)]
     text = "\n".join(["case, patient,spacing_known ", *rows])
     (msd / "patients.csv").write_text(text)
     assert {case.patient for case in find_cases(msd)} == {"P0"}

@@ -168,6 +168,6 @@ def test_the_search_lets_pass(source) -> None:
 def test_the_grid_quotes_every_value_in_its_shell_commands() -> None:
     text = (ROOT / "Snakefile").read_text(encoding="utf-8")
     commands = re.findall(r"shell:\n((?: {8}.*\n)+)", text)
-    assert len(commands) == 3
+    assert len(commands) == 4
     values = re.findall(r"\{([^{}]+)\}", "".join(commands))
     assert [value for value in values if not value.endswith(":q")] == []
