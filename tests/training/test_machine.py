@@ -181,7 +181,11 @@ def test_no_loading_process_keeps_a_run_from_its_end(tiny_store, tmp_path) -> No
     family = until_saved(child, tmp_path)
     done = ended(child)
     assert done.returncode == 1
-    assert "\nValueError: something of its own\n" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "(found: ValueError: something of its own); a bug of ours" in line
+    report = Path(re.search(r"report it with (\S+) \[bug\]$", line)[1])
+    assert "Traceback" in report.read_text()
+    report.unlink()
     assert not living(family)
 
 
