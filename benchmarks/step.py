@@ -11,6 +11,7 @@ import itertools
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ import mscf
 from benchmarks import plain
 from benchmarks.racing import figure, grown, measured, peak, race
 from mscf.training.loop import cross_entropy
+from mscf.training.passes import Within
 
 SIZE = 448
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -60,22 +62,6 @@ def computing(kind: str) -> AbstractContextManager:
     return torch.autocast(DEVICE.type, torch.bfloat16, bf16, cache_enabled=False)
 
 
-class Computing(nn.Module):
-    """A network whose forward pass alone is in a form of `computing`, as in training.
-
-    Compiled or captured under autocast, the backward pass would be under it too.
-    """
-
-    def __init__(self, model: nn.Module, kind: str) -> None:
-        super().__init__()
-        self.model, self.kind = model, kind
-
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """As the network."""
-        with computing(self.kind):
-            return self.model(images)
-
-
 def convolving(kind: str) -> AbstractContextManager:
     """cuDNN, which tries its algorithms for SEARCHED; left unsaid it would be off."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=kind in SEARCHED)
@@ -94,7 +80,7 @@ def step(form: str, size: int, slices: int = 1, seeds: int = 1) -> Callable[[], 
         optimizer = plain.plain_adam(model)
     else:
         optimizer = Adam(model.parameters(), 2e-4, fused=True)
-    passes = Computing(model, kind)
+    passes = Within(model, partial(computing, kind))  # as in training
     if kind == "bf16-compiled":
         passes = torch.compile(passes)
     elif kind == "graphed":

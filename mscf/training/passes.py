@@ -7,7 +7,8 @@ than the GPU ends them, the GPU waits; captured once, they are sent to it as one
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,27 +24,29 @@ def passes(
 
     Its backward pass is to be asked for outside any autocast.
     """
-    network = InPrecision(model, settings)
+    network = Within(model, partial(precision, settings))
     if settings.cuda_graph:
         return captured(network, images[: settings.slices_a_pass])
     return torch.compile(network) if settings.compile else network
 
 
-class InPrecision(nn.Module):
-    """A network whose forward pass alone is under the run's ``precision``.
+class Within(nn.Module):
+    """A network whose forward pass alone is in a context, such as autocast.
 
     Autocast must end before the network does: a capture, and torch.compile, give a
     backward pass the autocast that is on around the forward one, so that products which
     the network itself keeps in float32 would have their gradients in bfloat16.
     """
 
-    def __init__(self, model: nn.Module, settings: TrainSettings) -> None:
+    def __init__(
+        self, model: nn.Module, context: Callable[[], AbstractContextManager]
+    ) -> None:
         super().__init__()
-        self.model, self.settings = model, settings
+        self.model, self.context = model, context
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """As the network."""
-        with precision(self.settings):
+        with self.context():
             return self.model(images)
 
 
@@ -73,22 +76,10 @@ def captured(network: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
     stays taken. To be called on a GPU and outside any autocast.
     """
     own = images.clone(memory_format=torch.contiguous_format)  # every batch goes there
-    inner = Wrapped(network).train()
+    inner = Within(network, nullcontext).train()  # whose forward the capture replaces
     with unmoved_statistics(network):
         graph = torch.cuda.make_graphed_callables(
             inner, (own,), allow_unused_input=True
         )
     shape = images.shape
     return lambda batch: graph(batch) if batch.shape == shape else network(batch)
-
-
-class Wrapped(nn.Module):
-    """A network inside another, whose own ``forward`` the capture leaves alone."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """As the network."""
-        return self.network(images)
