@@ -17,14 +17,19 @@ from typer.testing import CliRunner
 from mscf.data.phantom import make_phantoms
 from mscf.data.store import Store
 from mscf.kept.any_pixel import read_asked
+from mscf.kept.results import keep_run
 
 ROOT = Path(__file__).parents[1]
 
 
 def run(script: str, *arguments: object):
+    return CliRunner().invoke(app_of(script), [str(a) for a in arguments])
+
+
+def app_of(script: str) -> typer.Typer:
     app = typer.Typer()
     app.command()(load(script).main)
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    return app
 
 
 def load(script: str):
@@ -233,6 +238,21 @@ def test_keep_run_keeps_a_slice_of_which_any_pixel_can_be_asked(
     keep(run.folder, tmp_path / "results", any_pixel=True, beside=False)
     folder = Path(capsys.readouterr().out.strip())
     assert read_asked(folder / "any_pixel.npz").pixels.shape == (24, 24, 2)
+
+
+def test_a_threshold_is_kept_without_a_network_as_beside_one(
+    run, tiny_store, tmp_path
+) -> None:
+    keep_run(run.folder, tmp_path / "beside")
+    kept = CliRunner().invoke(
+        app_of("keep_threshold"), [str(tiny_store), str(tmp_path / "alone")]
+    )
+    assert kept.exit_code == 0, kept.output
+    one = f"{tiny_store.name}/patient/hu_threshold/fold-0/seed-0/per_slice.csv"
+    beside, alone = (tmp_path / name / one for name in ("beside", "alone"))
+    assert alone.read_bytes() == beside.read_bytes()
+    tested = pd.concat(map(pd.read_csv, alone.parents[2].glob("*/*/per_slice.csv")))
+    assert len(tested) == len(tested[["case", "slice"]].drop_duplicates()) == 18
 
 
 @pytest.mark.check

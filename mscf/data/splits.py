@@ -44,10 +44,13 @@ def make_split(index: pd.DataFrame, kind: str, seed: int) -> pd.DataFrame:
             "take split slice, or give more cases",
         )  # fmt: skip
     load, fold_of = np.zeros(FOLDS, int), {}
-    for patient in random.permutation(sorted(weight.index)):
+    for patient in random.permutation(sorted(weight.index[weight > 0])):
         fold = int(load.argmin())  # the one with the fewest tumour slices so far
         fold_of[patient] = fold
         load[fold] += weight[patient]
+    # Dealt afterwards, so that those without tumour move none of the others.
+    for n, patient in enumerate(random.permutation(sorted(weight.index[weight == 0]))):
+        fold_of[patient] = n % FOLDS
     return split.assign(fold=split["patient"].map(fold_of).astype("int64"))
 
 

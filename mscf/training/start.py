@@ -84,7 +84,7 @@ def take_weights(model: nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: it is damaged, or nothing in it fits.
     """
-    fitting, _ = fitting_weights(model, path)
+    fitting, _, _ = fitting_weights(model, path)
     if not fitting:
         raise CheckpointError(
             path, "must have weights that this network has too", "none",
@@ -95,9 +95,9 @@ def take_weights(model: nn.Module, path: Path) -> None:
 
 def fitting_weights(
     model: nn.Module, path: Path
-) -> tuple[dict[str, Tensor], list[str]]:
-    """What of a checkpoint fits a network, and the names of what does not."""
-    tensors, _ = read_checkpoint(path)
+) -> tuple[dict[str, Tensor], list[str], dict]:
+    """What of a checkpoint fits a network, names of what does not, and its record."""
+    tensors, record = read_checkpoint(path)
     given = {
         name.removeprefix("model."): t
         for name, t in tensors.items()
@@ -109,11 +109,16 @@ def fitting_weights(
         for n, t in given.items()
         if n in own and t.shape == own[n].shape and torch.isfinite(t).all()
     }
-    return fitting, sorted((own.keys() | given.keys()) - fitting.keys())
+    return fitting, sorted((own.keys() | given.keys()) - fitting.keys()), record
 
 
-def start_findings(settings: TrainSettings, model: nn.Module) -> list[Finding]:
-    """What to say of the start: weights that were not had, or not taken."""
+def start_findings(
+    settings: TrainSettings, model: nn.Module, split: str
+) -> list[Finding]:
+    """What to say of the start: weights not had, not taken, or that know the test.
+
+    ``split``: the checksum of this run's.
+    """
     findings = []
     if settings.pretrained and has_imagenet(model) is False:
         findings.append(
@@ -126,7 +131,7 @@ def start_findings(settings: TrainSettings, model: nn.Module) -> list[Finding]:
             )
         )
     if settings.finetune_from:
-        fitting, skipped = fitting_weights(model, settings.finetune_from)
+        fitting, skipped, record = fitting_weights(model, settings.finetune_from)
         findings.append(
             Finding(
                 str(settings.finetune_from),
@@ -135,6 +140,19 @@ def start_findings(settings: TrainSettings, model: nn.Module) -> list[Finding]:
                 "finetune",
             )
         )
+        tests = {"fold": settings.fold, "split": split}
+        tested = {**record.get("settings", {}), "split": record.get("split")}
+        if tests != {name: tested.get(name) for name in tests}:
+            findings.append(
+                Finding(
+                    str(settings.finetune_from),
+                    "its run should have tested the slices that test here",
+                    "another fold, split or store",
+                    "finetune-tested",
+                    "of the same patients it may have learned from those that test "
+                    "here, and what is measured then says nothing",
+                )
+            )
     return findings
 
 

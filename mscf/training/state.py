@@ -252,7 +252,8 @@ class RunState:
 
     def _begin(self) -> None:
         settings = self.settings
-        findings = start_findings(settings, self.model)  # may read what is removed here
+        # May read what is removed here.
+        findings = start_findings(settings, self.model, split_checksum(self.split))
         self._remove_parts()
         (settings.out / "failure.json").unlink(missing_ok=True)  # of another try
         if self.tables[0].there:

@@ -84,6 +84,21 @@ def test_the_folds_of_a_seed_stay_those_of_the_committed_runs(kind, folds) -> No
     assert make_split(index, kind, 0)["fold"].tolist() == folds
 
 
+@given(patients, st.integers(1, 12), seeds)
+def test_patients_without_tumour_move_none_of_the_others(numbers, more, seed) -> None:
+    """So a store of all slices has the folds of one of the slices with tumour."""
+    of = len(numbers)
+    index = index_of([*numbers, *[2] * more])
+    with_tumour = index["patient"].isin({f"P{n}" for n in range(of)})
+    index.loc[~with_tumour, "stored_tumour_px"] = 0
+    split = make_split(index, "patient", seed)
+    alone = make_split(index[with_tumour], "patient", seed)
+    assert split["fold"][with_tumour.to_numpy()].tolist() == alone["fold"].tolist()
+    without = split[~with_tumour.to_numpy()].groupby("patient")["fold"].first()
+    dealt = without.value_counts().reindex(range(FOLDS), fill_value=0)
+    assert dealt.max() - dealt.min() <= 1
+
+
 def test_folds_are_the_papers_four_to_one() -> None:
     index = index_of([719] * 10)
     training, test = train_and_test_rows(index, make_split(index, "slice", 0), fold=2)

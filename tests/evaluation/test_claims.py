@@ -140,6 +140,11 @@ def test_parts_of_the_folds_decide_nothing_however_many_patients(gain) -> None:
     assert (scales_claim(by_first_folds(of_methods(means)))["outcome"] == OPEN).all()
 
 
+def test_the_page_of_the_grid_says_how_lits_is_judged() -> None:
+    page = (RESULTS.parent / "book/grid.md").read_text(encoding="utf-8")
+    assert all(f"*{word}*" in page for word in words_on("lits-448").values())
+
+
 @pytest.mark.parametrize(
     ("data", "word"),
     [

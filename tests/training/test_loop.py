@@ -482,6 +482,24 @@ def test_a_run_starts_from_the_weights_of_another_and_says_what_was_skipped(
     assert "[finetune]" in log
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({}, False), ({"method": "cenet"}, False), ({"fold": 1}, True),
+     ({"seed": 1}, True), ({"split": "slice"}, True)],
+)  # fmt: skip
+def test_weights_that_may_know_the_test_slices_are_said_to(
+    small, tiny_store, tmp_path, changes, said
+) -> None:
+    train(settings_for(tiny_store, tmp_path / "first", epochs=1))
+    start_from = tmp_path / "first/best.ckpt"
+    settings = settings_for(
+        tiny_store, tmp_path / "second", epochs=1, finetune_from=start_from, **changes
+    )
+    train(settings)
+    log = (tmp_path / "second/log.txt").read_text()
+    assert ("[finetune-tested]" in log) == said
+
+
 def test_a_run_that_must_start_from_imagenet_ends_where_it_cannot(
     small, tiny_store, tmp_path, monkeypatch
 ) -> None:
