@@ -23,7 +23,7 @@ def main(
     out: Annotated[Path, Argument(metavar="OUT", help="folder of the records")] = Path(
         "results/scans"
     ),
-    size: Annotated[int, Option(help="pixels a side, for copying")] = 224,
+    size: Annotated[int, Option(help="pixels a side, for copying")] = 448,
     seed: Annotated[int, Option(help="of the splits")] = 0,
     fold: Annotated[int, Option(help="which of five tests")] = 0,
     verbose: Verbose = False,

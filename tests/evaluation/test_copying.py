@@ -152,7 +152,7 @@ def test_on_the_excerpt_copying_is_as_the_page_says(tmp_path) -> None:
         pytest.skip("the founders' excerpt of LiTS is not beside the project")
     from mscf.data.store import prepare
 
-    store = prepare(excerpt, tmp_path / "store", size=224, processes=1)
+    store = prepare(excerpt, tmp_path / "store", size=448, processes=1)
     found = {}
     for kind in ("slice", "patient"):
         split = make_split(store.index, kind, seed=0)
@@ -160,4 +160,4 @@ def test_on_the_excerpt_copying_is_as_the_page_says(tmp_path) -> None:
         rows = evaluate_copying(store, training, test, surface=False)
         beside = has_neighbour(store.index, test, training).mean()
         found[kind] = [len(test), *np.round([beside, rows["dice"].mean()], 2)]
-    assert found == {"slice": [74, 0.97, 0.69], "patient": [90, 0.0, 0.01]}
+    assert found == {"slice": [74, 0.93, 0.71], "patient": [64, 0.0, 0.03]}
