@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from mscf.evaluation.comparable import RUN, SLICE
 from mscf.evaluation.statistics import draw_patients, redrawn_means
 
-NOISE = 2  # deviations that a gain of one run must exceed to be seen
+INSIDE = 0.95  # of single runs lie within a band
 
 
 def single_gains(
@@ -39,8 +40,10 @@ def single_gains(
 def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     """A row a baseline: runs, lowest, highest, and their standard deviation.
 
-    NaN for a single run. The row "all" pools the deviations of those with several:
-    what to expect of the others.
+    NaN for a single run. The row "all" pools the deviations of those with several, with
+    as many degrees of freedom as they have runs, less one each. Its ``band``, the
+    deviation times t's quantile for these degrees, is how far from the expected value
+    `INSIDE` of all runs lie: two deviations if there were many.
     """
     by = gains.groupby("baseline", sort=False)["difference"]
     table = by.agg(["size", "min", "max", "std"])
@@ -51,6 +54,7 @@ def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     pooled = pooled if len(several) else np.nan
     table.loc["all"] = [len(gains), gains["difference"].min(),
                         gains["difference"].max(), pooled]  # fmt: skip
+    table.loc["all", "band"] = student.ppf((1 + INSIDE) / 2, free.sum()) * pooled
     return table.astype({"runs": int})
 
 
@@ -85,16 +89,17 @@ def variance_over_patients(gains: pd.DataFrame) -> float:
 def expected_means(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     """A row a method: its runs, mean over all slices, lowest and highest run, noise.
 
-    ``noise`` is `NOISE` deviations from run to run; of a method with one run those of
-    the others pooled, NaN where none has two.
+    Within ``noise`` of that mean lies another run, as often as `INSIDE` says: the band
+    of all methods with several runs, and how far the mean itself may be off; NaN where
+    none has two. Where all methods' runs move together with the patients that they are
+    tested on, they count for fewer, and less lies within.
     """
     means = rows.groupby(["method", *RUN], sort=False)[metric].mean().reset_index()
     table = scatter(means.set_axis(["baseline", *RUN, "difference"], axis=1))
-    pooled = table.loc["all", "deviation"]
-    table = table.drop(index="all").rename_axis("method")
+    band = table.loc["all", "band"]
+    table = table.drop(index="all", columns=["deviation", "band"]).rename_axis("method")
     table.insert(1, "mean", rows.groupby("method")[metric].mean())
-    table["noise"] = NOISE * table.pop("deviation").fillna(pooled)
-    return table
+    return table.assign(noise=band * np.sqrt(1 + 1 / table["runs"]))
 
 
 def gain_verdicts(
@@ -102,26 +107,23 @@ def gain_verdicts(
     scatters: Mapping[str, pd.DataFrame],
     titles: Mapping[str, str],
 ) -> str:
-    """A line for each claimed gain: within ``NOISE`` deviations of one run, or above.
+    """A line for each set of data: the claimed gains within its band, and those above.
 
     ``claimed`` are gains in percentage points by baseline, ``scatters`` tables of
     `scatter`, in fractions, by the name of the data.
     """
     lines = []
-    for key, gain in claimed.items():
-        parts = [
-            compared(gain, table, key, data)
-            for data, table in scatters.items()
-            if np.isfinite(table.loc["all", "deviation"])
-        ]
-        said = ", ".join(parts) or "no method here has two runs to tell the scatter by"
-        lines.append(f"- **{titles.get(key, key)}, {gain:+.2f}**: {said}.")
+    for data, table in scatters.items():
+        band = 100 * table.loc["all", "band"]
+        if np.isnan(band):
+            said = "no method has two runs to tell the scatter by"
+            lines.append(f"- **{data}**: {said}.")
+            continue
+        within, above = [], []
+        for key, gain in claimed.items():
+            said = f"{titles.get(key, key)} ({gain:+.2f})"
+            (above if abs(gain) > band else within).append(said)
+        parts = [", ".join(some) or "none" for some in (within, above)]
+        said = "within it {}; above it {}".format(*parts)
+        lines.append(f"- **{data}, ± {band:.1f}**: {said}.")
     return "\n".join(lines)
-
-
-def compared(gain: float, table: pd.DataFrame, key: str, data: str) -> str:
-    """A claimed gain beside the scatter of one set of data."""
-    own = key in table.index and np.isfinite(table.loc[key, "deviation"])
-    noise = NOISE * 100 * table.loc[key if own else "all", "deviation"]
-    word = "above" if abs(gain) > noise else "within"
-    return f"{word} the scatter of {data} (± {noise:.1f}{'' if own else '*'})"

@@ -128,11 +128,11 @@ def gains(files: Sequence[Path]) -> Figure:
         )
         for name, place in COMPARED.items()
     }
-    deviations = {k: scatter(v).loc["all", "deviation"] for k, v in found.items()}
+    bands = {name: scatter(table).loc["all", "band"] for name, table in found.items()}
     claimed = {key: paper["mscf"] - paper[key] for key in nine}
     titles = {key: method.title for key, method in METHODS.items()}
     figure, ax = plt.subplots(figsize=(6.5, 4.6))
-    draw_gains(ax, claimed, found, deviations, titles)
+    draw_gains(ax, claimed, found, bands, titles)
     ax.set_xlabel("Dice, Ours minus baseline, percentage points")
     return figure
 

@@ -72,15 +72,14 @@ def draw_gains(
     ax: Axes,
     claimed: Mapping[str, float],
     gains: Mapping[str, pd.DataFrame],
-    deviations: Mapping[str, float],
+    bands: Mapping[str, float],
     titles: Mapping[str, str],
 ) -> Axes:
     """A claimed gain over each baseline, and what single trainings here gave.
 
-    ``claimed`` are percentage points by baseline; ``gains`` and ``deviations`` belong
-    to sets of data: a table with the columns baseline and difference (a fraction, a row
-    a training), and the deviation of such differences. Each set has its band, two
-    deviations to both sides of no gain.
+    ``claimed`` are percentage points by baseline; ``gains`` and ``bands`` belong to
+    sets of data: a table with the columns baseline and difference (a fraction, a row a
+    training), and how far a band reaches to both sides of no gain (a fraction).
     """
     places = np.arange(len(claimed))
     ax.axvline(0, color=INK, linestyle="--", linewidth=1)
@@ -90,7 +89,7 @@ def draw_gains(
         table = gains[data]
         table = table[table["baseline"].isin(list(claimed))]
         rows = table["baseline"].map({key: n for n, key in enumerate(claimed)})
-        half = 200 * deviations[data]
+        half = 100 * bands[data]
         ax.axvspan(-half, half, color=colour, alpha=0.1, linewidth=0)
         ax.scatter(
             100 * table["difference"], rows + 0.12 + i * step, marker=marker, s=22,

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from result_role import find_cell, find_value
 
-from mscf.evaluation.spread import NOISE, scatter, single_gains
-from mscf.models import METHODS, VARIANTS
+from mscf.evaluation.differences import against_baselines
+from mscf.evaluation.runs import read_runs
+from mscf.evaluation.spread import single_gains
+from mscf.models import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -63,14 +65,22 @@ def gains(baselines: list[str]) -> pd.DataFrame:
     return single_gains(rows, "mscf", baselines)
 
 
-def test_no_reading_is_further_from_ours_than_one_training_scatters() -> None:
-    """The page says so of the block's readings, in the mean over their seeds."""
-    noise = NOISE * scatter(gains([*METHODS][:-1])).loc["all", "deviation"]
+def test_of_most_readings_the_sign_changes_from_seed_to_seed() -> None:
     readings = gains(READINGS)
     assert (readings["baseline"].value_counts()[READINGS] == 3).all()
     of_each = readings.groupby("baseline")["difference"]
-    assert of_each.mean().abs().max() < noise
-    assert (of_each.min() * of_each.max() < 0).mean() > 0.5  # the sign changes
+    assert (of_each.min() * of_each.max() < 0).mean() > 0.5
+
+
+@pytest.mark.check
+def test_no_reading_can_be_told_from_ours_after_holm_s_correction() -> None:
+    """Over all that the page of the ablation compares, on all seeds, as there."""
+    others = ["cenet", "self_attention", "mscf+spatial", "mscf+channel", *READINGS]
+    runs = read_runs(RESULTS / "phantoms-192/patient", ["mscf", *others])
+    tests = against_baselines(runs.shared(), "mscf", others)
+    tests = tests[tests["metric"] == "dice"].set_index("baseline")
+    assert runs.missing == ()
+    assert (tests.loc[READINGS, "p_holm"] > 0.05).all()
 
 
 def test_no_reading_moves_dice_as_far_as_more_epochs() -> None:

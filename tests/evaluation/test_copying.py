@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -161,3 +162,15 @@ def test_on_the_excerpt_copying_is_as_the_page_says(tmp_path) -> None:
         beside = has_neighbour(store.index, test, training).mean()
         found[kind] = [len(test), *np.round([beside, rows["dice"].mean()], 2)]
     assert found == {"slice": [74, 0.93, 0.71], "patient": [64, 0.0, 0.03]}
+
+
+def test_copying_was_measured_on_the_slices_that_the_networks_were_tested_on() -> None:
+    results = Path(__file__).parents[2] / "results"
+    copying = json.loads((results / "scans/copying.json").read_text())
+    one = f"fold-{copying['fold']}/seed-{copying['seed']}"
+    for kind in ("slice", "patient"):
+        run = results / f"excerpt-{copying['size']}/{kind}/mscf/{one}/run.json"
+        slices = json.loads(run.read_text())["slices"]
+        of_copying = copying[kind]
+        assert slices["test"] == of_copying["test_slices"]
+        assert slices["training"] == of_copying["training_slices"]
