@@ -54,7 +54,10 @@ def with_workers(size: int, batch: int, batches: int) -> dict:
         store = phantom_store(Path(folder), size)
         rows = list(range(len(store.index))) * (1 + batches // 4)
         slices = SliceDataset(store, rows[: batches * batch], augment=True)
-        loader = make_loader(slices, batch, shuffle=True, workers=workers)
+        loader = make_loader(
+            slices, batch, shuffle=True, workers=workers,
+            pinned=torch.cuda.is_available(),
+        )  # fmt: skip
         loaded = begin(loader)
         for _ in range(batches // 4):  # the workers import first
             next(loaded)

@@ -158,10 +158,12 @@ def make_loader(
     workers: int = 0,
     parts: int = 1,
     own: range = range(1),
+    pinned: bool = False,
 ) -> DataLoader:
     """Parts ``(B, 1, H, W)`` of images and targets, the same with any ``workers``.
 
-    For ``parts`` and ``own`` see `Batches`; left alone, a part is a batch.
+    For ``parts`` and ``own`` see `Batches`; left alone, a part is a batch. ``pinned``:
+    in memory that a GPU reads by itself; asked for, it makes a context on the GPU.
     """
     return DataLoader(
         slices,
@@ -170,7 +172,7 @@ def make_loader(
         ),
         num_workers=workers,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pinned,
         multiprocessing_context=LoadingContext() if workers else None,
     )
 

@@ -126,7 +126,7 @@ class Content:
 def read_nifti(path: Path) -> tuple[Header, Voxels, str]:
     """What a file says of itself, its voxels ``shape``, its SHA-256; all bytes checked.
 
-    Voxels are as stored, or times slope plus offset as float32.
+    Voxels are as stored, or times slope plus offset; of either kind floats are float32.
 
     Raises:
         InputError: it cannot be read, is damaged, or no NIfTI of three axes.
@@ -137,7 +137,7 @@ def read_nifti(path: Path) -> tuple[Header, Voxels, str]:
         fill(stored, content.stream, header, header.offset, path)
         rest = read_rest(content.stream, path)
     header = replace(header, repairs=header.repairs + rest)
-    voxels = scaled(stored, header).reshape(header.shape, order="F")
+    voxels = shortened(scaled(stored, header)).reshape(header.shape, order="F")
     return header, voxels, content.sha256
 
 
@@ -401,6 +401,17 @@ def scaled(stored: NDArray, header: Header) -> Voxels:
         return values.astype(np.float32)
 
 
+def shortened(values: NDArray) -> Voxels:
+    """Floats as float32: enough for HU, and half of what many files take."""
+    if values.dtype.kind != "f":
+        return values
+    try:
+        with np.errstate(over="raise"):
+            return values.astype(np.float32, copy=False)
+    except FloatingPointError:  # beyond it: refused later, as what it is
+        return values
+
+
 def promised_slices(path: Path) -> int:
     """How many slices a file's header promises; 0 where it makes no sense."""
     try:
@@ -409,13 +420,3 @@ def promised_slices(path: Path) -> int:
     except InputError:
         return 0
     return header.shape[list(io_orientation(header.affine)[:, 0]).index(2)]
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file as it lies on the disk."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            path, "must be readable", error.strerror or error, "unreadable"
-        ) from error

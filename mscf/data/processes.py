@@ -25,11 +25,27 @@ def cores() -> int:
 
 def how_many(processes: int | None) -> int:
     """The number of processes asked for; ``None`` is one a core."""
+    must_not_be_imported()
     if processes is None:
         return cores()
     if processes < 1:
         raise SettingsError("processes", "must be at least 1", processes, "processes")
     return processes
+
+
+def must_not_be_imported() -> None:
+    """Refuses work in a process that is just importing the script which started it.
+
+    A script without a main guard would begin anew in each of its processes, and wait
+    there for what the first one has locked.
+    """
+    # As multiprocessing asks itself before it starts a process.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SettingsError(
+            "script", 'must begin its work under `if __name__ == "__main__":`',
+            "work that each of its processes would begin anew", "main-guard",
+            "the processes that it starts import it",
+        )  # fmt: skip
 
 
 def in_order(
@@ -45,6 +61,7 @@ def in_order(
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, BrokenProcessPool):
             found = "one was ended from outside, as a system short of memory does"
+            found += ", or by an error of the script, see above"
         elif out_of_memory(error):
             found = str(error).partition("\n")[0] or "it did not"  # numpy's or torch's
         else:

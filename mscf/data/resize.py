@@ -16,8 +16,13 @@ BLOCK = 8  # slices at once, as channels of one image: the fastest that was meas
 
 
 def pad_to_square(slices: NDArray, value: int) -> NDArray:
-    """``(N, H, W)`` centred in the smallest square, filled up with ``value``."""
+    """``(N, H, W)`` centred in the smallest square, filled up with ``value``.
+
+    Squares are given back as they are, not copied.
+    """
     height, width = slices.shape[1:]
+    if height == width:
+        return slices
     side = max(height, width)
     before = rows_before(height, width)
     after = [side - n - b for n, b in zip((height, width), before, strict=True)]
@@ -39,7 +44,9 @@ def resize_images(slices: NDArray, size: int) -> NDArray[np.int16]:
     resized = np.empty((len(slices), size, size), np.int16)
     limits = np.iinfo(np.int16)
     for start in range(0, len(slices), BLOCK):
-        block = torch.from_numpy(slices[start : start + BLOCK].astype(np.float32))
+        # In C's order, whatever the file's: in another torch may round otherwise.
+        block = slices[start : start + BLOCK].astype(np.float32, order="C")
+        block = torch.from_numpy(block)
         if block.shape[-1] != size:
             block = F.interpolate(
                 block[None], (size, size), mode="bilinear", antialias=True

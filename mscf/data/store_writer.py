@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from mscf.data.case_slices import CaseSlices
 from mscf.data.cases import Case
-from mscf.data.nifti import read_bytes
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import CheckpointError, InputError, StorageError, cannot_write
 from mscf.replacing import replacing, reserve, sync
@@ -222,8 +221,9 @@ def sources_of(case: Case) -> list[str | None]:
 def sha256_of(path: Path) -> str | None:
     """The digest of a file, if it can be read."""
     try:
-        return hashlib.sha256(read_bytes(path)).hexdigest()
-    except InputError:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
         return None
 
 

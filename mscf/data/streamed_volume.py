@@ -7,11 +7,11 @@ import numpy as np
 from isal import isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
+from mscf.data.nifti import MOST_VOXELS
 from mscf.errors import DownloadError
 
 STEP = 1 << 20  # bytes unpacked at a time, so that a bomb needs no memory
 BESIDE = 1 << 20  # bytes that may follow what the header promises
-MOST_VOXELS = 10**9  # about 3,800 slices of 512 x 512
 HEADER = 348  # bytes of NIfTI-1
 
 

@@ -222,10 +222,15 @@ def as_labels(
         return values.astype(np.uint8, copy=False), ()  # what nearly all files hold
     if not whole:
         check_finite(values, path)
-    rounded = np.rint(values)
-    good = np.isin(rounded, LABELS) & (np.abs(values - rounded) <= ROUNDING)
-    if not good.all():
-        found, counts = np.unique(values[~good], return_counts=True)
+    labels, wrong = np.empty_like(values, np.uint8), []
+    for plane in range(values.shape[2]):  # all at once would take four times as much
+        part = values[..., plane]
+        rounded = np.rint(part)
+        good = np.isin(rounded, LABELS) & (np.abs(part - rounded) <= ROUNDING)
+        labels[..., plane] = np.where(good, rounded, 0)
+        wrong.append(part[~good])
+    found, counts = np.unique(np.concatenate(wrong), return_counts=True)
+    if found.size:
         listed = ", ".join(
             f"{v:g} in {n:,} voxels" for v, n in zip(found[:3], counts, strict=False)
         )
@@ -237,4 +242,4 @@ def as_labels(
         str(path), "labels must be stored as whole numbers", "floating-point numbers",
         "label-float", "they are rounded",
     )  # fmt: skip
-    return rounded.astype(np.uint8), (repair,)
+    return labels, (repair,)

@@ -13,13 +13,16 @@ from mscf.data.dataset import SliceDataset
 from mscf.evaluation.masks import Mask
 from mscf.evaluation.metrics import volume_metrics
 
+DISTANCES = ["assd_mm", "rmsd_mm", "msd_mm"]  # of whole volumes: `mscf evaluate`
+
 
 def case_rows(slices: SliceDataset, masks: NDArray[np.bool_]) -> pd.DataFrame:
     """The columns of ``volume_metrics`` for each case of ``slices``, and who it is.
 
     ``masks`` ``(N, H, W)`` are the predictions of the N slices. Only these are stacked:
     where slices between them are missing, one empty slice keeps lesions apart. So with
-    a store of tumour slices a false component elsewhere is not seen.
+    a store of tumour slices a false component elsewhere is not seen, and there are no
+    surface distances: what lies far apart would seem near.
     """
     index = slices.index.reset_index(drop=True)
     rows = []
@@ -39,7 +42,7 @@ def case_rows(slices: SliceDataset, masks: NDArray[np.bool_]) -> pd.DataFrame:
                 tuple(spacing) if entry["spacing_known"] else None,
             ),
         })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).drop(columns=DISTANCES, errors="ignore")
 
 
 def stacked(slices: Sequence[Mask] | NDArray[np.bool_], numbers: NDArray) -> Mask:

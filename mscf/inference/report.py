@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from nibabel.orientations import ornt2axcodes
 
+from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.spreadsheet import as_csv, as_named
 from mscf.errors import Finding, warn
 from mscf.inference.case_report import NOTICE, CaseReport, headline
@@ -149,10 +150,12 @@ def write_cases(
     reports: Sequence[CaseReport], refused: Iterable[str], path: Path
 ) -> None:
     """cases.csv: the rows of earlier calls, but none of a scan of this one; its own."""
-    new, old = cases_table(reports), earlier_cases(path)
-    others = old[~old["case"].isin([*refused, *new["case"]])]
-    with replacing(path) as file:
-        file.write(as_csv(pd.concat([others, new.astype(object)])))
+    new = cases_table(reports)
+    with one_at_a_time(path.with_name(f".{path.name}.lock"), path.parent):
+        old = earlier_cases(path)
+        others = old[~old["case"].isin([*refused, *new["case"]])]
+        with replacing(path) as file:
+            file.write(as_csv(pd.concat([others, new.astype(object)])))
 
 
 def earlier_cases(path: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import pandas as pd
 from torch import nn
 
 from mscf.data.dataset import SliceDataset
-from mscf.data.spreadsheet import as_csv
+from mscf.data.spreadsheet import as_csv, as_named
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, predict
@@ -142,11 +142,16 @@ def read_beside(place: Path, method: str, name: str) -> pd.DataFrame:
     Raises:
         InputError: no run has it, or it is no table.
     """
+    names = "case", "patient"
     tables = []
     for path in sorted((place / method).glob(f"fold-*/seed-*/{name}.csv")):
         fold, seed = (int(part.rpartition("-")[2]) for part in path.parts[-3:-1])
         try:
-            tables.append(pd.read_csv(path).assign(fold=fold, seed=seed))
+            # As text first: a case may be named NA, a patient 01.
+            table = pd.read_csv(path, dtype="str", keep_default_na=False)
+            numbers = table.columns.difference(names)
+            table[numbers] = table[numbers].apply(pd.to_numeric)
+            tables.append(as_named(table, names).assign(fold=fold, seed=seed))
         except (OSError, ValueError) as error:
             raise InputError(
                 path, "must be a table", error, "kept-table", "keep the run again"

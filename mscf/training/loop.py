@@ -28,7 +28,9 @@ from mscf.data.dataset import (
     next_part,
     three_channels,
 )
+from mscf.data.processes import must_not_be_imported
 from mscf.data.store import open_store
+from mscf.evaluation.tables import read_rows
 from mscf.training.batch_norm import move_once_a_step
 from mscf.training.distributed import Ranks, joined
 from mscf.training.finite import BAD, Watch, gradient_norms
@@ -79,6 +81,7 @@ def train(settings: TrainSettings) -> Run:
         DistributedError: one of several processes is lost.
         Stopped: a signal asked for it; the state is saved.
     """
+    must_not_be_imported()
     settings = settings.resolved()
     with stop_requests(settings.out) as stop:
         if settings.processes > 1 and not joined_processes():
@@ -88,7 +91,7 @@ def train(settings: TrainSettings) -> Run:
             with joined(settings, stop) as ranks:
                 train_here(settings, ranks, stop)
     out = settings.out
-    history, rows = (pd.read_csv(out / f"{n}.csv") for n in ("history", "per_slice"))
+    history, rows = pd.read_csv(out / "history.csv"), read_rows(out / "per_slice.csv")
     return Run(out, history, rows, read_record(out / "run.json"))
 
 
@@ -125,6 +128,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         training, settings.batch_size, shuffle=True, workers=settings.workers,
         parts=ranks.world * parts,
         own=range(ranks.rank * parts, (ranks.rank + 1) * parts),
+        pinned=settings.device.type == "cuda",
     )  # fmt: skip
     with precision(settings), memory_errors(settings):
         images = first_images(training, settings)

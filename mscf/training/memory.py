@@ -126,7 +126,8 @@ def worker_errors(loader: DataLoader, state: RunState) -> Iterator[None]:
         raise MemoryLimitError(
             "workers", f"must live; {state.position} waits for {names}",
             str(error).partition("\n")[0].strip() or "no answer", "worker-died",
-            "short of memory or of shared memory (/dev/shm): try --workers 0",
+            "short of memory or of shared memory (/dev/shm), or an error of the script,"
+            " see above: try --workers 0",
         ) from error  # fmt: skip
 
 

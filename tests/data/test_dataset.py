@@ -107,6 +107,14 @@ def test_batches_are_the_same_with_and_without_workers(store) -> None:
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_memory_is_pinned_where_it_is_asked_for(store, monkeypatch) -> None:
+    """Not wherever there is a GPU: that makes a context there in every process."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    slices = SliceDataset(store, [0, 1])
+    assert not make_loader(slices, 2, shuffle=False).pin_memory
+    assert make_loader(slices, 2, shuffle=False, pinned=True).pin_memory
+
+
 def test_a_store_goes_to_a_worker_as_its_folder(store) -> None:
     packed = pickle.dumps(SliceDataset(store, [0, 1]))
     assert len(packed) < 20_000  # not the arrays

@@ -1,5 +1,6 @@
 """How many processes, and what becomes of work that memory does not suffice for."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -51,6 +52,36 @@ def test_what_does_not_fit_in_memory_is_one_line(work, processes) -> None:
 def test_a_process_that_the_system_ends_is_one_line() -> None:
     with pytest.raises(MemoryLimitError, match=r"ended from outside.*\[memory\]"):
         list(in_order(os._exit, [9, 9], 2))
+
+
+def test_what_a_process_imports_cannot_ask_for_processes(monkeypatch) -> None:
+    process = multiprocessing.current_process()
+    monkeypatch.setattr(process, "_inheriting", True, raising=False)
+    with pytest.raises(SettingsError, match=r"`if __name__ .*\[main-guard\]"):
+        how_many(2)
+
+
+@pytest.mark.check
+@pytest.mark.timeout(300)  # three processes that import all
+@pytest.mark.parametrize(
+    "script",
+    [
+        "from mscf.data.store import prepare\nprepare({cases!r}, {out!r}, 192)\n",
+        "from mscf.data.phantom import make_phantoms\nmake_phantoms({out!r}, 2)\n",
+    ],
+)
+def test_a_script_without_a_main_guard_ends_and_says_so(
+    script, tiny_cases, tmp_path
+) -> None:
+    """Its processes import it: they waited for ever for the one that started them."""
+    path = tmp_path / "script.py"
+    path.write_text(script.format(cases=str(tiny_cases), out=str(tmp_path / "out")))
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, timeout=290
+    )
+    assert done.returncode
+    assert "[main-guard]" in done.stderr
+    assert "an error of the script, see above" in done.stderr.splitlines()[-1]
 
 
 def test_another_error_stays_what_it_is() -> None:

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mscf.data.cases import Case
 from mscf.data.nifti import opened, promised_slices
 from mscf.data.volume import as_slices, read_labels, read_volume
+from mscf.data.whole_case import read_case
 from mscf.errors import InputError
 
 FINITE = pytest.mark.claim(
@@ -308,16 +311,38 @@ def test_labels_stored_as_scaled_floats_are_rounded(volume, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [(3, "3 in 1"), (-1, "-1 in 1"), (0.5, "0.5 in 1")]
+    ("value", "found"), [(3, "3 in 2"), (-1, "-1 in 2"), (0.5, "0.5 in 2")]
 )
 def test_other_labels_are_refused_with_value_and_count(
     value, found, volume, tmp_path
 ) -> None:
     labels = LABELS.astype(np.float32)
-    labels[1, 1, 1] = value
+    labels[1, 1, [1, 4]] = value
     path = write(tmp_path / "label.nii", labels)
     with pytest.raises(InputError, match=rf"found: {found} .*\[label-values\]"):
         read_labels(path, volume)
+
+
+def test_labels_beyond_every_other_type_are_refused_with_their_value(
+    volume, tmp_path
+) -> None:
+    labels = LABELS.astype(np.float64)
+    labels[1, 1, 1] = 1e300
+    with pytest.raises(InputError, match=r"found: 1e\+300 in 1 .*\[label-values\]"):
+        read_labels(write(tmp_path / "label.nii", labels), volume)
+
+
+def test_a_case_of_long_numbers_takes_twice_the_memory_of_a_file(tmp_path) -> None:
+    shape = (64, 64, 80)  # deep, as whole planes are looked at
+    image = write(tmp_path / "image.nii", hu(shape=shape).astype(np.float64))
+    labels = np.random.default_rng(2).integers(0, 3, shape).astype(np.float64)
+    case = Case("a", image, write(tmp_path / "label.nii", labels), "a")
+    read_case(case)  # imports what it needs
+    tracemalloc.start()
+    read_case(case)
+    peak = tracemalloc.get_traced_memory()[1] / np.prod(shape)
+    tracemalloc.stop()
+    assert peak < 20  # bytes a voxel: 8 of a file, 4 of each as float32
 
 
 @FINITE

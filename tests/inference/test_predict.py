@@ -3,6 +3,9 @@ import json
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -23,7 +26,7 @@ from mscf.errors import (
 )
 from mscf.inference import predict as predict_module
 from mscf.inference.predict import PredictSettings, predict_cases
-from mscf.inference.report import headline
+from mscf.inference.report import headline, write_cases
 
 CODES = [
     "".join(codes)
@@ -469,6 +472,26 @@ def test_the_table_of_all_scans_keeps_those_of_earlier_calls(
     assert {name: before[name] for name in ("'=1", "NA")}.items() <= after.items()
     assert after["c"].startswith("c,9,0,")
     assert "cases.csv" not in capsys.readouterr().err
+
+
+def test_two_calls_that_end_together_leave_the_rows_of_both(tmp_path) -> None:
+    def end(name: str, together: Barrier) -> None:
+        scan = SimpleNamespace(slices=[0])
+        report = SimpleNamespace(
+            name=name, scan=scan, lesions=[], tumour_ml=0.0, largest_mm=None,
+            tumour_slices=0,
+        )  # fmt: skip
+        together.wait()
+        write_cases([report], [], tmp_path / "cases.csv")
+
+    for name in "ab":
+        (tmp_path / f"{name}.nii.gz").touch()
+    for _ in range(5):
+        (tmp_path / "cases.csv").unlink(missing_ok=True)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(end, "ab", [Barrier(2)] * 2))
+        assert sorted(rows_of(tmp_path)) == ["a", "b"]
+    assert len(list(tmp_path.iterdir())) == 3  # no lock is left
 
 
 @pytest.mark.parametrize("text", ["", "case,slices\nb,9\n", "\xff\0", "case\n1,2,3\n"])

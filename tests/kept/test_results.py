@@ -111,6 +111,19 @@ def test_what_was_not_kept_is_named(run, tmp_path) -> None:
         read_beside(place, "mscf", "per_case")
 
 
+def test_names_that_look_like_numbers_or_none_stay_names(tmp_path) -> None:
+    folder = tmp_path / "mscf/fold-0/seed-0"
+    folder.mkdir(parents=True)
+    (folder / "per_case.csv").write_text(
+        "case,patient,tp,rvd\nNA,NA,1,\n1,01,2,0.5\n01,1,3,0.25\n'=1,'=1,4,0.75\n"
+    )
+    table = read_beside(tmp_path, "mscf", "per_case")
+    assert table["case"].tolist() == ["NA", "1", "01", "=1"]
+    assert table["patient"].tolist() == ["NA", "01", "1", "=1"]
+    assert table["tp"].tolist() == [1, 2, 3, 4]
+    assert table["rvd"].isna().tolist() == [True, False, False, False]
+
+
 def test_without_its_rivals_a_run_is_kept_alone(run, tmp_path) -> None:
     folder = keep_run(run.folder, tmp_path / "results", beside=False)
     assert folder == tmp_path / "results/tiny/patient/mscf/fold-0/seed-0"

@@ -25,6 +25,7 @@ from mscf.errors import (
     StorageError,
 )
 from mscf.evaluation.evaluate import evaluate
+from mscf.evaluation.tables import read_rows, write_rows
 from mscf.training import loop, result, run_folder, start
 from mscf.training.loop import cross_entropy, train
 from mscf.training.schedule import Schedule
@@ -134,6 +135,36 @@ def test_a_run_leaves_history_record_weights_and_rows(
     assert list(context["epoch"]) == [0, 1, 2]
     assert context["alpha_64"].abs().is_monotonic_increasing
     assert context["entropy_64"].between(0, 4.16).all()
+
+
+def test_names_that_look_like_numbers_or_none_stay_names(
+    whole, tiny_store, tmp_path, monkeypatch
+) -> None:
+    rows = read_rows(whole / "per_slice.csv").iloc[:3]
+    names = {"case": ["NA", "c1", "c2"], "patient": ["NA", "01", "1"]}
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    write_rows(rows.assign(**names), tmp_path / "per_slice.csv")
+    monkeypatch.setattr(loop, "train_here", lambda *_: None)
+    left = train(settings_for(tiny_store, tmp_path)).rows
+    assert {name: left[name].tolist() for name in names} == names
+
+
+def test_on_the_processor_no_memory_is_pinned_for_a_gpu_that_is_there(
+    small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    class Made(Exception):
+        pass
+
+    def make(*words, **named) -> None:
+        raise Made(make_loader(*words, **named).pin_memory)
+
+    make_loader = loop.make_loader
+    monkeypatch.setattr(loop, "make_loader", make)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(Made, match="False"):
+        train(settings_for(tiny_store, tmp_path))
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["loading"]["pinned"] is False
 
 
 @pytest.mark.claim("resume", "a stopped run ends with the same bytes when it goes on")

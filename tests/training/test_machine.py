@@ -175,6 +175,26 @@ def test_a_loading_process_that_is_killed_is_named(tiny_store, tmp_path) -> None
 
 
 @check
+@pytest.mark.timeout(300)  # two processes that import all
+def test_a_script_without_a_main_guard_says_so(tiny_store, tmp_path) -> None:
+    """Its loading processes import it, and must not train into the same folder."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from mscf.training.loop import train\n"
+        "from mscf.training.settings import TrainSettings\n"
+        f"train(TrainSettings({str(tiny_store)!r}, {str(tmp_path / 'run')!r}, 'unet',"
+        " batch_size=2, workers=1, gpus=0, pretrained=False))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=290
+    )
+    assert done.returncode
+    assert "[main-guard]" in done.stderr
+    assert "[run-lock]" not in done.stderr
+    assert "an error of the script, see above" in done.stderr.splitlines()[-1]
+
+
+@check
 @pytest.mark.claim("machine", LEFT)
 def test_no_loading_process_keeps_a_run_from_its_end(tiny_store, tmp_path) -> None:
     """After an error that nobody foresaw, too, whose traceback keeps all alive."""
