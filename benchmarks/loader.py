@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 

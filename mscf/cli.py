@@ -55,7 +55,7 @@ def train(
     batch_size: Annotated[int, Option(help="slices a step, of all processes")] = 8,
     learning_rate: Annotated[float, Option(help="Adam's, at the start")] = 2e-4,
     schedule: Annotated[
-        str, Option(help="of the rate: paper, or release (the authors' later code)")
+        str, Option(help="of the rate: paper, or release (CE-Net's public code)")
     ] = "paper",
     image_size: Annotated[
         int | None, Option(help="pixels; must be the store's", show_default="store's")
@@ -72,7 +72,7 @@ def train(
         int | None,
         Option(help="to train on, for a learning curve", show_default="all"),
     ] = None,
-    augment: Annotated[bool, Option(help="CE-Net's augmentation")] = True,
+    augment: Annotated[bool, Option(help="augmentation after CE-Net's")] = True,
     pretrained: Annotated[
         bool, Option(help="ImageNet weights where they can be had")
     ] = True,

@@ -1,7 +1,11 @@
 """CE-Net's augmentation of a slice and its mask, drawn by the caller's generator.
 
-Gu et al. 2019, Guzaiwang/CE-Net (data.py). Deviations: hue and saturation are left out,
-as three equal channels have none. What the fill is there, black, is air here.
+Gu et al. 2019, Guzaiwang/CE-Net (data.py at 6e1c2ba). Deviations, kept as runs had them
+(open point 26): the aspect stretches a slice; there both sides get the factor of the
+width, scale * sqrt(aspect), as their matrix at a turn of 0 never uses the height's.
+Shifts there are whole pixels, masks linear and cut at 1/2. Hue and saturation are left
+out, as three equal channels have none; there rounding tints some. What the fill is
+there, black, is air here.
 """
 
 from __future__ import annotations

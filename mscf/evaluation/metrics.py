@@ -52,7 +52,9 @@ def slice_metrics(
 
     ``hd`` is NaN where exactly one mask is empty, as are the three of ``surface``;
     there ``hd_diagonal`` is the image's diagonal and ``hd_farthest`` the worst that
-    any mask could have scored. All are 0 where both masks are empty.
+    any mask could have scored. All are 0 where both masks are empty. ``hd95`` is the
+    larger of the two directions' 95th percentiles, as MONAI has it; medpy takes one
+    percentile of both together.
 
     Raises:
         ValueError: shapes differ, no pixels, other values than 0 and 1, a spacing

@@ -1,8 +1,10 @@
 """DANet, dual attention: Fu et al. 2019, as in junfu1115/DANet (its 2020 renewal).
 
 The attentions are Eq. 1 and 2 (positions) and Eq. 3 and 4 (channels) of the paper.
-ResNet-50 at output stride 8 with multi-grid 4, 8, 16 (open point 12). Deviations: plain
-instead of synchronised batch norm; evaluation skips the two auxiliary heads.
+ResNet-50 at output stride 8 with plain stem and multi-grid 4, 8, 16, as the released
+ResNet-101 has them; by default that code has a deep stem and 2, 4, 4 (open point 12).
+Deviations: plain instead of synchronised batch norm; evaluation skips the two auxiliary
+heads. The sum of three losses is of its code of 2018.
 """
 
 from __future__ import annotations

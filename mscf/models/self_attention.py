@@ -1,9 +1,10 @@
 """CE-Net with spatial self-attention: Zhang et al. 2018 (SAGAN), Wang et al. 2018.
 
-The block, Eq. 1 to 3 of SAGAN, is heykeetae/Self-Attention-GAN's (Self_Attn): the form
-that the paper's own spatial branch copies, so this row is Ours without the channel
-branch, without f and with X counted once (open point 11). "In lieu of ours": on e1, e2
-and e3, before the addition.
+The block is heykeetae/Self-Attention-GAN's (Self_Attn): the form that the paper's own
+spatial branch has, so this row is Ours without the channel branch, without f and with X
+counted once (open point 11). SAGAN's printed equations take values to C/8 as well, and
+back to C by a fourth convolution; its authors' code pools keys and values besides, with
+values of C/2. "In lieu of ours": on e1, e2 and e3, before the addition.
 """
 
 from __future__ import annotations

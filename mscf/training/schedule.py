@@ -4,11 +4,12 @@
 epochs", and training stops after 20 epochs without one or below 5e-7. Read so that a
 cut restarts the count of ten (open point 22).
 
-``release``: the first author's public code for TA-Net (2020), which agrees with the
-paper's wording too. A cut restarts nothing, so from the eleventh epoch without gain on
-every epoch halves the rate, and each cut goes back to the best weights.
+``release``: CE-Net's public code (main.py, 2019) and, after it, TA-Net's (2020) by the
+paper's first author, which agree with the paper's wording too. A cut restarts nothing,
+so from the eleventh epoch without gain on every epoch halves the rate, and each cut
+goes back to the best weights.
 
-The watched error is the mean training loss, as in that code: there is no validation
+The watched error is the mean training loss, as in both codes: there is no validation
 split, and the test split is never looked at. Its NaN counted as a gain; ours ends.
 """
 

@@ -83,6 +83,16 @@ def test_scale_and_aspect_change_the_sides_as_they_say() -> None:
         assert abs(height - 100 * (1 + scale) / (1 + aspect) ** 0.5) <= 1
 
 
+def test_an_aspect_stretches_a_slice_where_ce_net_gives_both_sides_one_factor() -> None:
+    """A deviation of ours (open point 26): theirs is scale * sqrt(aspect), twice."""
+    mask = torch.zeros(1, 448, 448)
+    mask[0, 124:324, 124:324] = 1
+    _, got = shift_and_scale(mask, mask, Dice([], [0.0, -0.1, 0.0, 0.0]))
+    width, height = (int(got[0].any(dim=side).sum()) for side in (0, 1))
+    theirs = round(200 * 0.9**0.5)
+    assert (width, height, theirs) == (190, 210, 190)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_whatever_is_drawn_stays_a_slice_and_a_mask(seed) -> None:
     image, mask = slice_and_mask()

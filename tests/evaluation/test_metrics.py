@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mask_pairs import SHAPES, disc, random_pairs, single
 
+from mscf.evaluation.distances import surface_distances
 from mscf.evaluation.metrics import (
     EMPTY_RULES,
     RATES,
@@ -58,6 +59,17 @@ def test_monai_agrees_on_rates_and_on_boundary_distances(shape, monai) -> None:
     for name, theirs in monai(prediction, truth).items():
         tolerance = 1e-4 if name in ("hd_edge", "hd95") else 1e-6  # it is float32
         np.testing.assert_allclose(ours[name], theirs, 0, tolerance, err_msg=name)
+
+
+def test_hd95_is_the_larger_direction_s_percentile_not_that_of_both() -> None:
+    """A far island is 1 of 15 edge pixels of its own mask, but 1 of 29 of both."""
+    truth = disc((120, 120), (40, 40), 20)
+    prediction = truth.copy()
+    prediction[100:103, 100:103] = True
+    there, back = surface_distances(prediction, truth, (1, 1))
+    both = np.percentile(np.concatenate([there, back]), 95)  # as medpy has it
+    assert both == 0
+    assert slice_metrics(prediction, truth, surface=True)["hd95"] > 60
 
 
 # Empty masks: the table

@@ -11,6 +11,7 @@ from plain_context import (
 from torch import nn
 
 from mscf.models.context import SpatialContext
+from mscf.models.cost import parameters
 from mscf.models.csnet import SpatialAttention
 from mscf.models.danet import ChannelAttention
 from mscf.models.self_attention import PositionAttention
@@ -30,6 +31,16 @@ def features(channels: int, height: int = 5, width: int = 7) -> torch.Tensor:
 def test_position_attention_equals_its_plain_form(attention, height, width) -> None:
     block = filled(attention(32)).double().eval()
     assert_same(block, position_attention_plain, features(32, height, width), 1e-10)
+
+
+def test_the_followed_form_has_other_parameters_than_sagan_s_equations() -> None:
+    """There values go to C/8 too, and a fourth convolution back (open point 11)."""
+    ours = equations = 0
+    for channels in (64, 128, 256):
+        inner = channels // 8
+        ours += parameters(PositionAttention(channels))
+        equations += 3 * (channels + 1) * inner + (inner + 1) * channels + 1
+    assert (ours, equations) == (108_083, 43_627)
 
 
 def test_channel_attention_equals_its_plain_form() -> None:

@@ -1,6 +1,7 @@
 """What holds for every network of Table 1, and what the specification counts."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from mscf.errors import SettingsError
 from mscf.models import METHODS, context, find_method, self_attention
 from mscf.models.cost import multiply_accumulates, parameters
+from mscf.models.danet import conv_bn_relu
 
 BACKBONE = {
     "encoder.stem": 9_536,
@@ -128,6 +130,16 @@ def test_context_adds_0_37_percent() -> None:
     ours, backbone = (parameters(on_meta(key)) for key in ("mscf", "cenet"))
     assert ours - backbone == 108_086
     assert round(100 * (ours - backbone) / backbone, 2) == 0.37
+
+
+def test_danet_with_the_stem_that_its_code_has_by_default_would_be_larger() -> None:
+    """Three convolutions for one, twice the channels behind them (open point 12)."""
+    danet, channels = on_meta("danet"), (3, 64, 64, 128)
+    stem = sum(parameters(conv_bn_relu(*pair)) for pair in pairwise(channels))
+    first = danet.encoder.stages[0][0]
+    behind = 64 * (first.conv1.out_channels + first.downsample[0].out_channels)
+    more = stem + behind - parameters(danet.encoder.stem)
+    assert parameters(danet) + more == 47_558_725
 
 
 @pytest.mark.parametrize("key", METHODS)

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +68,39 @@ def test_the_release_goes_back_to_the_best_weights_at_every_cut() -> None:
 def test_the_release_ends_after_more_than_twenty_epochs_at_a_high_rate() -> None:
     assert run([1.0] * 21, rate=0.5, rule="release").end is None
     assert run([1.0] * 22, rate=0.5, rule="release").end == "no gain in 20 epochs"
+
+
+def public_loop(losses, rate=2e-4):
+    """Rate and return to the best weights after each epoch, as CE-Net's code has them.
+
+    In words: lower than all before, and the count of epochs without gain is 0 again,
+    else it grows. Above 20 all ends. Above 10 all ends if the rate is below 5e-7; if
+    not, the best weights come back and the rate is halved. The count stays.
+    """
+    best, idle = math.inf, 0
+    for loss in losses:
+        idle = 0 if loss < best else idle + 1
+        best = min(best, loss)
+        if idle > 20 or (idle > 10 and rate < 5e-7):
+            return
+        if idle > 10:
+            rate /= 2
+        yield rate, idle > 10
+
+
+def test_the_release_is_the_loop_of_ce_net_s_public_code() -> None:
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        gains = random.random(300) < random.choice([0.02, 0.05, 0.1, 0.3])
+        lowest = 0.99 ** np.cumsum(gains)
+        losses = np.where(gains, lowest, lowest * random.uniform(1, 1.1, 300))
+        state, ours = Schedule(2e-4, "release"), []
+        for loss in losses:
+            state = state.after(loss)
+            if state.end:
+                break
+            ours.append((state.rate, state.back_to_best))
+        assert ours == list(public_loop(losses)), seed
 
 
 @pytest.mark.claim(
