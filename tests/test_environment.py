@@ -71,6 +71,12 @@ def test_all_is_every_extra() -> None:
     ]
 
 
+def test_type_checkers_are_told_that_the_package_is_typed() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert "py.typed" in setuptools["setuptools"]["package-data"]["mscf"]
+    assert (ROOT / "mscf/py.typed").is_file()
+
+
 def test_jupyter_book_is_version_1() -> None:
     """Version 2 reads other files, and wrote no page where others only updated."""
     assert Version(version("jupyter-book")).major == 1

@@ -6,8 +6,8 @@ here, what goes down the encoder passes through it as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 
 import torch
@@ -30,13 +30,15 @@ class WithContext(nn.Module):
     def forward(self, *inputs: object, **named: object) -> Tensor:
         x = self.layer(*inputs, **named)
         out = self.context(x)
+        if out.dtype != x.dtype:  # autocast: the channel context gives float32
+            out = out.to(x.dtype)
         # In the layer's memory order: in another one the layers behind round otherwise.
         return out.contiguous() if x.is_contiguous() else out
 
 
 def add_context(
     model: nn.Module,
-    layers: Sequence[str],
+    layers: Iterable[str],
     example: Tensor | None = None,
     residual: str = "once",
     **options: bool | str,
@@ -45,7 +47,8 @@ def add_context(
 
     The model itself is changed: layer ``name`` becomes ``name.layer``, its block is
     ``name.context``, so weights of the plain network are loaded first. A dry run in
-    evaluation mode on ``example`` ``(B, C, H, W)`` tells the channels; without one it
+    evaluation mode on ``example`` ``(B, C, H, W)`` tells the channels, and one at twice
+    the height whether they come second, if the model takes that; without an example it
     is zeros of 256 x 256 with the channels of the first convolution. With
     ``residual="once"`` the network computes the same to the last bit until training
     moves alpha and beta; "printed" is the paper's Eq. 7, which doubles those maps.
@@ -59,27 +62,30 @@ def add_context(
     Raises:
         ValueError: the model has no layer of this name (the nearest are named), it has
             its block already, gives no ``(B, C, H, W)`` map of 8 channels or more, or
-            is not called exactly once; the dry run failed; an option is no choice. The
-            model is then as it was.
+            is not called exactly once; the dry run failed; an option is no choice.
+        TypeError: an option that `ContextBlock` has not.
+
+    The model is then as it was.
     """
+    layers = layers if isinstance(layers, str) else list(layers)
     check_names(model, layers)
-    maps = dry_run(model, layers, example)
-    blocks = {
-        name: block_for(name, seen, residual, options) for name, seen in maps.items()
+    blocks = {  # by the layer itself: a block behind an outer one renames those inside
+        model.get_submodule(name): block_for(name, maps, residual, options)
+        for name, maps in dry_run(model, layers, example).items()
     }
-    for name in sorted(layers, key=len, reverse=True):  # inner layers before outer ones
-        layer = model.get_submodule(name)
-        model.set_submodule(
-            name, WithContext(layer, blocks[name].train(layer.training))
-        )
+    for layer, block in blocks.items():
+        wrapped = WithContext(layer, block.train(layer.training))
+        for holder, name in places_of(model, layer):
+            setattr(holder, name, wrapped)
     return model
 
 
-def check_names(model: nn.Module, layers: Sequence[str]) -> None:
+def check_names(model: nn.Module, layers: list[str] | str) -> None:
     """Each must name one layer, once, that has no block yet."""
-    if isinstance(layers, str) or not layers:
+    names = isinstance(layers, list) and all(isinstance(name, str) for name in layers)
+    if not names or not layers:
         raise ValueError(
-            f"layers must be a list of at least one module's name (found: {layers!r})"
+            f"layers must be a list of modules' names, at least one (found: {layers!r})"
         )
     modules = dict(model.named_modules(remove_duplicate=False))
     del modules[""]  # the model itself has no place in which it could be replaced
@@ -93,33 +99,56 @@ def check_names(model: nn.Module, layers: Sequence[str]) -> None:
         parent = modules.get(name.rpartition(".")[0])
         if isinstance(modules[name], WithContext) or isinstance(parent, WithContext):
             raise ValueError(f"layer {name} must have no context block yet")
-        names = names_by_place(modules, name)
-        times = sum(modules.get(other) is modules[name] for other in layers)
-        if len(names) > 1 or times > 1:
+        given = [other for other in layers if modules.get(other) is modules[name]]
+        if len(given) > 1:
             raise ValueError(
-                f"layer {name} must have one name, given once (found: "
-                f"{', '.join(names)}; given {times} times)"
+                f"layer {name} must be given once (found: {', '.join(given)})"
             )
 
 
-def names_by_place(modules: dict[str, nn.Module], name: str) -> list[str]:
-    """One name for each place that holds this layer.
+def places_of(model: nn.Module, layer: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Which modules hold this layer, and under what name.
 
-    Two names may lead to one place: nnU-Net's decoder holds the encoder too, and a
-    block put into a stage of it is seen under both names.
+    MONAI's DynUNet holds each stage in a list and in a skip. nnU-Net's decoder holds
+    the encoder too, so a stage of it has two names, but one place.
     """
-    places = {}
-    for other, module in modules.items():
-        if module is modules[name]:
-            parent, _, last = other.rpartition(".")
-            places.setdefault((id(modules.get(parent)), last), other)
-    return list(places.values())
+    return [
+        (holder, name)
+        for holder in model.modules()
+        for name, module in holder._modules.items()
+        if module is layer
+    ]
 
 
 def dry_run(
-    model: nn.Module, layers: Sequence[str], example: Tensor | None
-) -> dict[str, Tensor]:
-    """What each of the layers gives for the example, in evaluation mode."""
+    model: nn.Module, layers: list[str], example: Tensor | None
+) -> dict[str, list[object]]:
+    """What each layer gives for the example; if taken, for one of twice the height."""
+    try:
+        example = default_example(model) if example is None else example
+        seen = outputs_of(model, layers, example)
+    except Exception as error:  # the model is another's: it may assert, or miss a key
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise ValueError(
+            f"example must be an input that the model takes (found: {said}); "
+            "give one as example=torch.zeros(1, channels, height, width)"
+        ) from error
+    for name, outputs in seen.items():
+        if len(outputs) != 1:
+            raise ValueError(
+                f"layer {name} must be called once in a forward pass (found: "
+                f"{len(outputs)} times)"
+            )
+    with suppress(Exception):  # the example's size may be the only one
+        taller = outputs_of(model, layers, torch.cat([example[:1]] * 2, dim=2))
+        seen = {name: seen[name] + taller[name] for name in layers}
+    return seen
+
+
+def outputs_of(
+    model: nn.Module, layers: list[str], example: Tensor
+) -> dict[str, list[object]]:
+    """What each layer gives at each call, in evaluation mode."""
     seen: dict[str, list[object]] = {name: [] for name in layers}
     hooks = [
         model.get_submodule(name).register_forward_hook(
@@ -129,23 +158,11 @@ def dry_run(
     ]
     try:
         with evaluating(model), torch.no_grad():
-            model(default_example(model) if example is None else example)
-    except Exception as error:  # the model is another's: it may assert, or miss a key
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise ValueError(
-            f"example must be an input that the model takes (found: {said}); "
-            "give one as example=torch.zeros(1, channels, height, width)"
-        ) from error
+            model(example)
     finally:
         for hook in hooks:
             hook.remove()
-    for name, outputs in seen.items():
-        if len(outputs) != 1:
-            raise ValueError(
-                f"layer {name} must be called once in a forward pass (found: "
-                f"{len(outputs)} times)"
-            )
-    return {name: outputs[0] for name, outputs in seen.items()}
+    return seen
 
 
 @contextmanager
@@ -172,12 +189,20 @@ def default_example(model: nn.Module) -> Tensor:
 
 
 def block_for(
-    name: str, output: object, residual: str, options: dict[str, bool | str]
+    name: str, outputs: list[object], residual: str, options: dict[str, bool | str]
 ) -> ContextBlock:
-    """A block for the map that a layer gives, where it is and in its precision."""
+    """A block for the map that a layer gives, where it is and in its precision.
+
+    Where channels come last, rows stand in their place, which change with the height.
+    """
+    output = outputs[0]
     is_map = isinstance(output, Tensor) and output.dim() == 4
-    if not is_map or output.shape[1] < REDUCTION:
-        found = tuple(output.shape) if isinstance(output, Tensor) else type(output)
+    channels = {made.shape[1] for made in outputs} if is_map else set()
+    if len(channels) != 1 or min(channels) < REDUCTION:
+        found = ", at twice the height ".join(
+            str(tuple(made.shape) if isinstance(made, Tensor) else type(made))
+            for made in outputs
+        )
         raise ValueError(
             f"layer {name} must give one (B, C, H, W) map of at least {REDUCTION} "
             f"channels (found: {found})"

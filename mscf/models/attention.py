@@ -21,7 +21,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     ``query`` and ``key`` are ``(B, N, d)``, ``value`` and the result ``(B, N, C)``. On
     a CPU by our own tiles, which compute in float32 or better; else by torch's fused
-    kernels. These want equal widths, so query and key are filled up with zeros, which
+    kernels. These want equal widths, so the narrower are filled up with zeros, which
     changes no product; and each position's features side by side in memory, or they
     fall back to the map (free in channels-last).
     """
@@ -29,10 +29,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return attend_in_runs(query, key, value)
     if tiles_pay(value):
         return tiled_attention(*map(exact, (query, key, value)))[0].to(value.dtype)
-    width = value.shape[-1]
-    query, key = (F.pad(x, (0, width - x.shape[-1])) for x in (query, key))
-    heads = (x.contiguous().unsqueeze(1) for x in (query, key, value))  # (B, 1, N, C)
-    return F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+    width = max(query.shape[-1], value.shape[-1])
+    filled = (fill_up(x, width) for x in (query, key, value))
+    heads = (x.contiguous().unsqueeze(1) for x in filled)  # (B, 1, N, width)
+    made = F.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+    return made[..., : value.shape[-1]]
+
+
+def fill_up(x: Tensor, width: int) -> Tensor:
+    """``(B, N, d)`` with features of 0 to ``(B, N, width)``; as given if so wide."""
+    return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
 def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -66,8 +72,11 @@ def as_map(sequence: Tensor, like: Tensor) -> Tensor:
 
 
 def exact(x: Tensor) -> Tensor:
-    """In float32, or float64 where it is that already."""
-    return x if x.dtype == torch.float64 else x.float()
+    """In float32 or float64, as it is where it is one of them.
+
+    A conversion that changes nothing would still tie what is exported to this device.
+    """
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def as_given(computed: Tensor, x: Tensor) -> Tensor:

@@ -27,12 +27,16 @@ class SpatialContext(nn.Module):
 
     ``f`` in Eq. 1 is "a non-linear activation function"; taken as ReLU, the only one
     in the backbone, on Q and K, or "none" (open point 15). ``alpha`` starts at 0 (open
-    point 16).
+    point 16). ``channels`` are 8 or more, of which Q and K take an eighth.
     """
 
     def __init__(self, channels: int, reduction: int = 8, f: str = "relu") -> None:
         super().__init__()
         check_choice("f", f, ("relu", "none"))
+        if channels < reduction:
+            raise ValueError(
+                f"channels must be at least {reduction} (found: {channels})"
+            )
         activation = nn.ReLU if f == "relu" else nn.Identity
         self.query = nn.Sequential(
             nn.Conv2d(channels, channels // reduction, 1), activation()
@@ -57,7 +61,8 @@ class ChannelContext(nn.Module):
 
     No convolution, so ``beta`` is the only parameter; it starts at 0. The products of
     Eq. 4 are sums over N positions: float16 overflows and bfloat16 has steps of 256
-    there, so they are always formed in float32 or better. ``softmax`` is that of
+    there, so the forward pass forms them in float32 or better; the backward pass too,
+    but where autocast stands around a compiled network. ``softmax`` is that of
     `channel_affinity`. ``eq5``: "literal"; "rows", where channel i is the mean of the
     channels that its own row of the map names (open point 18); "identity", where X' is
     X: as many parameters and no context, to compare with.
@@ -90,7 +95,7 @@ class ContextBlock(nn.Module):
     and beta 0, the block gives 2 X as printed; ``residual="once"`` takes one away
     (open point 19). ``spatial`` or ``channel`` off leaves the other branch alone, both
     off X; ``residual="twice"`` holds X twice whatever is off. The further arguments are
-    the branches' own.
+    the branches' own. ``channels`` are 8 or more where ``spatial`` is on.
     """
 
     def __init__(
@@ -105,6 +110,11 @@ class ContextBlock(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("residual", residual, ("printed", "once", "twice"))
+        if {spatial, channel} - {True, False}:
+            raise ValueError(
+                "spatial and channel must be True or False "
+                f"(found: {spatial} and {channel})"
+            )
         self.spatial = SpatialContext(channels, f=f) if spatial else None
         self.channel = ChannelContext(softmax, eq5) if channel else None
         branches = spatial + channel  # each brings x, by Eq. 3 and by Eq. 6

@@ -32,7 +32,8 @@ class ChannelAttention(nn.Module):
 
     ``gamma`` starts at 0. The row's maximum minus the product is no numerical device:
     it reverses the order, so the *least* similar channel has the largest weight. As in
-    `ChannelContext`, products over all positions are formed in float32 or better.
+    `ChannelContext`, products over all positions are formed in float32 or better, going
+    forward.
     """
 
     def __init__(self) -> None:

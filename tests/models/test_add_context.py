@@ -1,4 +1,4 @@
-"""The block in other people's networks: five that many use, and layers that cannot."""
+"""The block in other people's networks: six that many use, and layers that cannot."""
 
 import copy
 
@@ -46,6 +46,12 @@ def monai_attention_unet() -> nn.Module:
     return AttentionUnet(2, 1, 1, channels=(16, 32, 64), strides=(2, 2))
 
 
+def monai_segresnet() -> nn.Module:
+    from monai.networks.nets import SegResNet
+
+    return SegResNet(2, 16, 1, 1)
+
+
 # What builds it; which layers; the channels of what each gives; the input's.
 NETWORKS = {
     "FCN": (fcn, {"backbone.layer2": 512, "classifier.2": 512}, 3),
@@ -61,10 +67,11 @@ NETWORKS = {
         {"model.1.attention": 16, "model.1.submodule.1.attention": 32},
         1,
     ),
+    "monai SegResNet": (monai_segresnet, {"down_layers.1": 32}, 1),
 }
 
 
-@pytest.fixture(params=some(NETWORKS, "smp.Unet", "monai UNet"))
+@pytest.fixture(params=some(NETWORKS, "smp.Unet", "monai SegResNet"))
 def case(request) -> tuple[nn.Module, dict[str, int], Tensor]:
     """A network in evaluation mode, layers with their channels, and an input."""
     make, layers, channels = NETWORKS[request.param]
@@ -95,6 +102,15 @@ def test_a_network_computes_the_same_bits_at_the_start(case) -> None:
     torch.testing.assert_close(computed(model, x), before, rtol=0, atol=0)
     after = computed(moved(model), x)
     assert (after - before).abs().max() > 1e-3 * before.abs().max()
+
+
+def test_it_does_so_under_autocast_too(case) -> None:
+    model, layers, x = case
+    with torch.autocast("cpu", torch.bfloat16):
+        before = computed(model, x)
+        mscf.add_context(model, list(layers), x)
+        after = computed(model, x)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
 def test_the_blocks_add_the_parameters_of_their_channels(case) -> None:
@@ -173,6 +189,21 @@ def small() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
 
 
+def test_what_is_exported_may_change_its_device_and_type() -> None:
+    model = moved(mscf.add_context(small().eval(), ["2"]))
+    x = torch.rand(1, 3, 8, 9)
+    program = torch.export.export(model, (x,))
+    nodes = [
+        node
+        for part in program.graph_module.modules()
+        if isinstance(part, torch.fx.GraphModule)
+        for node in part.graph.nodes
+    ]
+    assert not [node for node in nodes if "assert_tensor_metadata" in str(node.target)]
+    made, x = program.module().double()(x.double()), x.double()
+    torch.testing.assert_close(made, model.double()(x), rtol=1e-10, atol=1e-10)
+
+
 def test_a_dry_run_leaves_modes_and_statistics_as_they_were() -> None:
     model = small().train()
     model[1].eval()
@@ -224,9 +255,22 @@ def test_a_layer_in_a_part_that_two_hold_gets_one_block_under_both_names() -> No
         mscf.add_context(model, ["decoder.encoder.2"], x)
 
 
+def test_a_layer_in_two_places_gets_one_block_in_both() -> None:
+    from monai.networks.nets import DynUNet
+
+    model = DynUNet(2, 1, 1, [3, 3, 3], [1, 2, 2], [2, 2], filters=[8, 16, 32]).eval()
+    x = torch.rand(1, 1, 32, 32)
+    before = computed(model, x)
+    mscf.add_context(model, ["downsamples.0"], x)
+    assert model.downsamples[0] is model.skip_layers.next_layer.downsample
+    assert sum(isinstance(m, WithContext) for m in model.modules()) == 1
+    torch.testing.assert_close(computed(model, x), before, rtol=0, atol=0)
+    assert (computed(moved(model), x) - before).abs().max() > 1e-3
+
+
 def test_one_layer_by_two_names_is_given_twice() -> None:
     model = Shared()
-    with pytest.raises(ValueError, match=r"given once .*given 2 times"):
+    with pytest.raises(ValueError, match=r"given once .*encoder\.2, decoder"):
         mscf.add_context(model, ["encoder.2", "decoder.encoder.2"])
     assert not any(isinstance(m, WithContext) for m in model.modules())
 
@@ -237,17 +281,27 @@ class Odd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.good = nn.Conv2d(3, 8, 1)
-        self.alias = nn.Conv2d(8, 8, 1)
-        self.other_name = self.alias
         self.twice = nn.Conv2d(8, 8, 1)
         self.never = nn.Conv2d(8, 8, 1)
         self.narrow = nn.Conv2d(8, 4, 1)
+        self.last = Permute(0, 2, 3, 1)
+        self.back = Permute(0, 3, 1, 2)
         self.flat = nn.Flatten()
         self.pair = Pair()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.twice(self.twice(self.alias(self.good(x))))
+        x = self.twice(self.twice(self.good(x)))
+        x = self.back(self.last(x))
         return self.flat(self.narrow(self.pair(x)[0]))
+
+
+class Permute(nn.Module):
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.order)
 
 
 class Pair(nn.Module):
@@ -260,15 +314,16 @@ class Pair(nn.Module):
     [
         ([], "at least one"),
         ("good", "list .*found: 'good'"),
+        ([nn.Conv2d(3, 8, 1)], r"names,.*found: \[Conv2d"),
         (["goood"], "found: goood.*nearest: good"),
         (["xyz"], "nearest: none"),
         ([""], "nearest"),
-        (["good", "good"], "given 2 times"),
-        (["alias"], "one name.*alias, other_name"),
+        (["good", "good"], "given once .*good, good"),
         (["twice"], "once.*found: 2 times"),
         (["never"], "once.*found: 0 times"),
         (["narrow"], r"at least 8 channels .*\(1, 4, 256, 256\)"),
         (["flat"], r"map .*found: \(1, 262144\)"),
+        (["last"], r"map .*found: \(1, 256, 256, 8\), .*\(1, 512, 256, 8\)"),
         (["pair"], "map .*list"),
     ],
 )
@@ -279,6 +334,11 @@ def test_a_layer_that_cannot_have_a_block_is_named(layers, said) -> None:
         mscf.add_context(model, layers)
     assert [name for name, _ in model.named_modules()] == names
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_names_may_come_one_by_one() -> None:
+    model = mscf.add_context(small(), (name for name in ("0", "2")))
+    assert [isinstance(layer, WithContext) for layer in model] == [True, False, True]
 
 
 @pytest.mark.parametrize("again", ["0", "0.layer", "0.context"])
@@ -319,7 +379,7 @@ class Refusing(nn.Module):
         self.error = error
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != 192:
+        if x.shape[-2:] != (192, 192):
             raise self.error("192 pixels")
         return self.layer(x)
 

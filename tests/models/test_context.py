@@ -208,6 +208,21 @@ def test_block_adds_the_parameters_of_the_paper() -> None:
     assert sum(p.numel() for p in ChannelContext().parameters()) == 1
 
 
+@pytest.mark.parametrize("channels", [0, 4, 7])
+def test_too_few_channels_for_query_and_key_are_refused(channels) -> None:
+    with pytest.raises(ValueError, match=rf"at least 8 \(found: {channels}\)"):
+        ContextBlock(channels)
+    x = torch.randn(1, channels, 5, 6)
+    torch.testing.assert_close(ContextBlock(channels, spatial=False)(x), x)
+
+
+@pytest.mark.parametrize("branch", ["spatial", "channel"])
+@pytest.mark.parametrize("word", ["no", "False", None])
+def test_a_branch_is_on_or_off(branch, word) -> None:
+    with pytest.raises(ValueError, match=f"True or False .*{word}"):
+        ContextBlock(16, **{branch: word})
+
+
 def test_spatial_context_moves_with_its_positions() -> None:
     torch.manual_seed(0)
     block = with_scales(SpatialContext(16)).double()

@@ -109,6 +109,13 @@ def test_a_single_position_gives_what_the_whole_map_gives(n, m, each_form) -> No
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("d", [4, 16, 40])  # narrower than value, as wide, wider
+def test_any_width_of_query_and_key_gives_what_the_whole_map_gives(
+    d, each_form
+) -> None:
+    assert_as_plain(inputs(d=d, dtype=torch.float32, scale=0.3), 1e-5)
+
+
 def test_an_empty_batch_gives_an_empty_one(each_form) -> None:
     tensors = inputs(batch=0, dtype=torch.float32)
     query, key, value = (x.requires_grad_() for x in tensors)
