@@ -1,6 +1,7 @@
 """How often the rule of the page "What counts as reproduced" decides, by simulation."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from mscf.command import Verbose, one_line_errors, run_script
 OURS = ("mscf", "self_attention", "mscf+channel")  # each minus CE-Net
 BASELINE = "cenet"
 REAL = "lits_excerpt-224/patient"  # the one training on patients there was
+EXCERPT = "excerpt-448/patient"  # the trainings that came after it
 
 
 def main(
@@ -28,6 +30,7 @@ def main(
 
     from mscf.evaluation import power
     from mscf.evaluation.runs import read_runs
+    from mscf.evaluation.statistics import effective_patients
     from mscf.evaluation.tables import as_csv
     from mscf.replacing import replacing
 
@@ -35,11 +38,18 @@ def main(
         methods = [BASELINE, *OURS]
         rows = read_runs(results / "phantoms-192/patient", methods).shared()
         real = read_runs(results / REAL, ["mscf"]).rows
-        seen = power.slice_differences(rows, [(ours, BASELINE) for ours in OURS])
+        own = read_runs(results / EXCERPT, methods).shared()
+        pairs = [(ours, BASELINE) for ours in OURS]
+        seen, seen_own = (power.slice_differences(of, pairs) for of in (rows, own))
+        c1 = seen_own[seen_own["pair"] == f"{OURS[0]} - {BASELINE}"]
+        c1_error = power.error_over_patients(c1)
+        slices = own.drop_duplicates(["case", "slice"]).groupby("patient").size()
         scenarios = {
             "phantoms": power.trainings(seen, ["pair", "seed"]),
             "phantoms, training varies": power.trainings(seen, ["pair"]),
             "twice the phantoms": power.trainings(seen, ["pair", "seed"], times=2),
+            "excerpt": power.trainings(seen_own, ["pair", "seed"]),
+            "excerpt (C1 alone)": power.trainings(c1, ["pair", "seed"]),
         }
         found = tqdm(
             power.power_table(scenarios, trials=trials, seed=seed),
@@ -63,6 +73,20 @@ def main(
                 }
                 for name, kept in tqdm(scenarios.items(), disable=None)
                 for drawn in [list(power.draw_trials(kept, 22, trials, seed))]
+            },
+            "excerpt": {
+                "patients": len(slices),
+                "effective_patients": effective_patients(slices),
+                "spread_of_differences": power.patient_spread(seen_own),
+                "c1": {
+                    "spread_of_differences": power.patient_spread(c1),
+                    "over_slices": float(c1["difference"].mean()),
+                    "over_patients": float(
+                        c1.groupby("patient")["difference"].mean().mean()
+                    ),
+                    "error": c1_error,
+                    "error_at_118": c1_error * math.sqrt(len(slices) / power.LITS),
+                },
             },
         }
         out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.errors import Finding, InputError
-from mscf.evaluation.statistics import ENOUGH_PATIENTS
+from mscf.evaluation.statistics import ENOUGH_PATIENTS, effective_patients
 
 RUN = ["fold", "seed"]
 SLICE = ["patient", "case", "slice"]
@@ -187,9 +187,10 @@ def said_of_recipe(place: Path, records: dict) -> list[Finding]:
 
 
 def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
-    """Too few patients for an interval or a test; folds and seeds not all have."""
+    """Too few patients, by the weight of their slices; folds and seeds not all have."""
     found = []
-    patients = rows["patient"].nunique()
+    slices = rows.drop_duplicates(SLICE).groupby("patient").size()
+    patients, weigh_as = len(slices), effective_patients(slices)
     if patients == 1:
         found.append(
             Finding(
@@ -197,11 +198,13 @@ def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
                 "one-patient", "only means are shown",
             )
         )  # fmt: skip
-    elif patients < ENOUGH_PATIENTS:
+    elif weigh_as < ENOUGH_PATIENTS:
         found.append(
             Finding(
-                place.name, f"an interval of 95 % takes {ENOUGH_PATIENTS} patients",
-                str(patients), "few-patients", "those here cover less than they say",
+                place.name,
+                f"an interval of 95 % takes {ENOUGH_PATIENTS} patients with equally "
+                "many slices", f"{patients} that weigh as {weigh_as:.3g}",
+                "few-patients", "those here cover less than they say",
             )
         )  # fmt: skip
     shared = shared_runs(rows)

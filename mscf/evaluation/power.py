@@ -27,7 +27,8 @@ from mscf.evaluation.statistics import (
     signed_rank_p,
 )
 
-PATIENTS = (5, 9, 12, 22, 118)  # one fold; Holm over nine; a phantom fold; all; LiTS
+LITS = 118  # patients with tumour that all of it is assumed to have
+PATIENTS = (5, 9, 12, 22, LITS)  # one fold; Holm over nine; a phantom fold; all; LiTS
 TRUE = (0.0, 1.0, 2.0, 3.75, 5.0, 10.0)  # points of Dice; 3.75 is the paper's C1
 FOLDS = 5
 NINE = 9  # comparisons of C4
@@ -86,6 +87,13 @@ def dice_spread(rows: pd.DataFrame) -> float:
     """Standard deviation of the patients' mean Dice within a training, pooled."""
     means = 100 * rows.groupby(["seed", "patient"])["dice"].mean()
     return float(np.sqrt(means.groupby("seed").var().mean()))
+
+
+def error_over_patients(differences: pd.DataFrame) -> float:
+    """Standard error of the mean over slices of one pair, from draws of patients."""
+    patients = differences["patient"]
+    counts = draw_patients(patients.nunique())
+    return float(redrawn_means(differences[["difference"]], patients, counts).std())
 
 
 # Trials

@@ -26,6 +26,7 @@ COLUMNS = ["dice", "hd", "jaccard", "precision", "recall", "specificity", "f1"]
 SIDE = 448  # pixels of a slice
 SLICES, TEST_SLICES = 7_190, 1_438
 CASES = 118  # of the 131 volumes those with tumour; assumed in the simulation
+ALIKE = 0.3  # correlation of the Dice of two slices of a patient; assumed
 HALF = 0.005  # a printed number is known to this
 DIAGONAL = math.hypot(SIDE, SIDE)
 
@@ -193,6 +194,15 @@ def standard_error(deviation: float, design_effect: float = 1) -> float:
     1 + (m - 1) c, as if there were so many times fewer.
     """
     return deviation * math.sqrt(design_effect / TEST_SLICES)
+
+
+def error_over_patients(deviation: float, slices: int, patients: float) -> float:
+    """Standard error of a mean over slices, equally many of each patient, ``ALIKE``.
+
+    More slices of the same patients tell little more.
+    """
+    design_effect = 1 + (slices / patients - 1) * ALIKE
+    return deviation * math.sqrt(design_effect / slices)
 
 
 # Size and cost

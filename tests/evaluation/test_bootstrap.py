@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from mscf.evaluation.statistics import draw_patients, interval, redrawn_means
+from mscf.evaluation.statistics import (
+    draw_patients,
+    effective_patients,
+    interval,
+    redrawn_means,
+)
+
+# Tumour slices of the excerpt's patients.
+EXCERPT = [4, 4, 5, 6, 6, 8, 8, 9, 11, 11, 15, 16, 16, 16, 17, 22, 27, 27, 27, 28, 33,
+           54]  # fmt: skip
 
 
 def example(patients=7, slices=60, metrics=3, seed=0):
@@ -93,3 +102,27 @@ def test_the_interval_over_patients_covers_where_one_over_slices_does_not() -> N
             covered[i] += low <= 0 <= high
     assert covered[0] >= 87  # of 100; 95 expected, 93 with so few patients
     assert covered[1] <= 80
+
+
+@pytest.mark.parametrize(
+    ("slices", "weigh"),
+    [([7] * 22, 22), ([1], 1), ([100, 1e-9], 1), ([1, 3], 1.6), (EXCERPT, 14.69)],
+)
+def test_patients_weigh_as_so_many_with_equally_many_slices(slices, weigh) -> None:
+    assert effective_patients(slices) == pytest.approx(weigh, abs=0.005)
+
+
+def test_the_interval_covers_less_where_few_patients_have_many_slices() -> None:
+    of_patients = np.random.default_rng(6).normal(size=(22, 2000))  # a column a trial
+    counts = draw_patients(22, 1000)
+
+    def covered(slices):
+        owner = np.repeat(np.arange(22), slices)
+        redrawn = redrawn_means(of_patients[owner], owner, counts)
+        ends = np.array([interval(trial) for trial in redrawn.T])
+        return np.mean((ends[:, 0] <= 0) & (ends[:, 1] >= 0))
+
+    equal, unequal = covered(np.full(22, 17)), covered(EXCERPT)
+    assert equal == pytest.approx(0.925, abs=0.012)
+    assert unequal == pytest.approx(0.91, abs=0.012)
+    assert unequal < equal

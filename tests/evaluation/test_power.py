@@ -1,5 +1,7 @@
 """The simulation of power: the rule that it applies, and what its figures must obey."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from mscf.evaluation.outcome import outcome
 from mscf.evaluation.power import (
     draw_trials,
+    error_over_patients,
     in_one_view,
     power,
     power_table,
@@ -14,8 +17,10 @@ from mscf.evaluation.power import (
     smallest_reproduced,
     trainings,
 )
+from mscf.evaluation.runs import read_runs
 
 TRIALS = 200
+RESULTS = Path(__file__).parents[2] / "results/excerpt-448"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,25 @@ def test_one_fold_never_decides_and_twelve_patients_only_in_brackets(
     assert clear["alone_reproduced"] == clear["alone_contradicted"] == 0
     clear = power(trials(of_patients, 12), 50)
     assert (clear["undecided"], clear["alone_reproduced"]) == (1, 1)
+
+
+def test_the_error_of_a_mean_is_that_over_its_patients(differences) -> None:
+    one = differences[(differences["pair"] == "a") & (differences["seed"] == 0)]
+    error = one.groupby("patient")["difference"].mean().std(ddof=0) / np.sqrt(10)
+    assert error_over_patients(one) == pytest.approx(error, rel=0.05)
+
+
+def test_intervals_of_the_excerpt_s_patients_cover_what_the_table_says() -> None:
+    """Of C1 far less than 95 %: patients with many slices differ most."""
+    rows = read_runs(RESULTS / "patient", ["cenet", "mscf"]).shared()
+    seen = slice_differences(rows, [("mscf", "cenet")])
+    found = power(trials(trainings(seen, ["pair", "seed"]), 22, n=400), 3.75)
+    table = pd.read_csv(RESULTS / "power.csv")
+    table = table[table["scenario"] == "excerpt (C1 alone)"]
+    kept = table.set_index(["patients", "true"]).loc[(22, 3.75)]
+    assert found["covered"] == pytest.approx(kept["covered"], abs=0.05)
+    assert found["covered"] < 0.9
+    assert found["reproduced"] == pytest.approx(kept["reproduced"], abs=0.05)
 
 
 def test_eighty_percent_are_reached_where_it_says(of_patients) -> None:

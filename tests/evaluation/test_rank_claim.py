@@ -8,9 +8,11 @@ import pytest
 from claim_rows import by_first_folds, of_methods
 
 from mscf.evaluation.claims import word_of_all
-from mscf.evaluation.rank_claim import TEN, rank_claim
+from mscf.evaluation.outcome import CONTRADICTED
+from mscf.evaluation.rank_claim import TEN, of_share, rank_claim
 from mscf.evaluation.results_table import SEVEN
 from mscf.evaluation.runs import read_runs
+from mscf.evaluation.statistics import ranks, share_first
 from mscf.models import METHODS
 
 EXCERPT = Path(__file__).parents[2] / "results/excerpt-448/patient"
@@ -125,3 +127,19 @@ def test_on_the_excerpt_ten_are_on_one_fold_and_it_is_open() -> None:
     table = rank_claim(read_runs(EXCERPT, list(METHODS)).rows)
     assert (table["patients"] == 5).all()
     assert (table["outcome"] == OPEN).all()
+
+
+@pytest.mark.parametrize(("lead", "percent"), [(0, 54), (0.5, 28), (1, 11)])
+def test_how_often_not_first_is_said_of_ten_that_are_equal_or_of_one_that_leads(
+    lead, percent
+) -> None:
+    """The rates that the page gives beside the rule, in one metric."""
+    random, trials, said = np.random.default_rng(0), 600, 0
+    for found in random.normal(size=(trials, 10)):  # each known to an error of 1
+        found[0] += lead * np.sqrt(2)  # in errors of the difference of two
+        drawn = found + random.normal(size=(500, 10))
+        said += of_share(share_first(ranks(drawn))[0], sure=True) == CONTRADICTED
+    assert 100 * said / trials == pytest.approx(percent, abs=5)
+    page = (EXCERPT.parents[2] / "book/reproduced.md").read_text(encoding="utf-8")
+    rule = page.split("(claim-4)=")[1].split("(claim-5)=")[0]
+    assert f"{percent} %" in rule

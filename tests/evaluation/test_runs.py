@@ -36,6 +36,18 @@ def test_all_runs_are_read_and_who_is_missing_is_named(place) -> None:
     assert set(said(runs)) == {"few-patients"}
 
 
+def test_patients_are_too_few_by_the_weight_of_their_slices(place) -> None:
+    """22 with equally many slices are enough; 22 of whom one has most are not."""
+    rows = measured(patients=22, slices=2)
+    keep(place, "mscf", rows)
+    assert not said(read_runs(place, ["mscf"]))
+    of_one = rows[rows["patient"] == "p0"]
+    more = [of_one.assign(slice=of_one["slice"] + 100 * n) for n in range(1, 9)]
+    keep(place, "unet", pd.concat([rows, *more]))
+    few = said(read_runs(place, ["unet"]))["few-patients"]
+    assert "found: 22 that weigh as 8.82" in few
+
+
 def test_no_run_at_all_is_refused(place) -> None:
     with pytest.raises(InputError, match=r"unet, cenet, mscf.*\[runs-none\]"):
         read_runs(place, TEN)

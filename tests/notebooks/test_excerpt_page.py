@@ -78,3 +78,31 @@ def test_a_second_seed_adds_no_lesion_and_no_slice_of_the_other_split(shown) -> 
 def test_every_run_has_its_line_of_what_the_blocks_learned(shown) -> None:
     for seed in (0, 1):
         assert shown["context"].count(f"<th>{seed}</th>") == 2 * 5  # networks, folds
+
+
+def patients_of_folds(runs) -> dict[int, set[str]]:
+    """Whom each fold tests."""
+    rows = pd.concat(map(read_rows, runs.glob("fold-*/seed-0/per_slice.csv")))
+    return rows.groupby("fold")["patient"].agg(set).to_dict()
+
+
+def test_folds_of_other_patients_are_not_those_of_the_same_number_above() -> None:
+    above = patients_of_folds(EXCERPT / "patient/mscf")
+    curve = patients_of_folds(
+        EXCERPT.parent / "lits_excerpt-224/patient/mscf+16-patients"
+    )
+    assert any(above[fold] != curve[fold] for fold in curve)
+    notebook = json.loads((root() / "notebooks/excerpt.ipynb").read_text("utf-8"))
+    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    said = " ".join(cells["curve-text"].split("```")[0].split())
+    assert "partly other patients than the folds of the same number above" in said
+
+
+def test_what_lits_would_decide_is_told_by_every_scenario(shown) -> None:
+    power = pd.read_csv(EXCERPT / "power.csv")
+    lits = power[power["patients"] == 118]
+    for true in (3.75, 1.0):
+        share = 100 * lits.loc[lits["true"] == true, "reproduced"]
+        assert f"in {share.min():.0f} to {share.max():.0f} %" in shown["lits"]
+    for scenario in lits["scenario"].unique():
+        assert f"<th>{scenario}</th>" in shown["lits"]

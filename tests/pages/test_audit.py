@@ -18,6 +18,7 @@ from mscf.evaluation.tables import read_rows
 from mscf.models.context import ChannelContext
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.pages.audit import (
+    CASES,
     COLUMNS,
     DIAGONAL,
     SIDE,
@@ -28,6 +29,7 @@ from mscf.pages.audit import (
     dice_bounds,
     disc_with_margin,
     epochs_to_the_lowest_rate,
+    error_over_patients,
     f1_from_means,
     false_pixels,
     missed_slices,
@@ -274,6 +276,17 @@ def test_b15_standard_errors(table) -> None:
     for end, expected in (("lowest", 1.6), ("highest", 1.3)):
         error = math.hypot(*(standard_error(row[end], 4) for row in (ours, second)))
         assert gap / error == pytest.approx(expected, abs=0.05)
+
+
+def test_more_slices_of_the_same_patients_tell_little_more() -> None:
+    """Five folds are five times the slices, and of the same 118 patients."""
+    tested = error_over_patients(20, TEST_SLICES, CASES)
+    assert tested == pytest.approx(standard_error(20, 4.36), rel=0.001)
+    five_folds = error_over_patients(20, SLICES, CASES)
+    assert five_folds == pytest.approx(20 * math.sqrt(18.98 / SLICES), rel=0.001)
+    assert 0.9 < five_folds / tested < 0.95  # not 1 / sqrt(5)
+    one_fold = error_over_patients(20, TEST_SLICES, CASES / 5)
+    assert one_fold == pytest.approx(math.sqrt(5) * five_folds)
 
 
 def on_meta(key: str) -> nn.Module:
