@@ -7,7 +7,12 @@ import pandas as pd
 import papermill
 import pytest
 
+from mscf.evaluation.differences import against_baselines
+from mscf.evaluation.kept_run import THRESHOLD
+from mscf.evaluation.runs import Runs, read_runs
+from mscf.evaluation.statistics import LEVEL
 from mscf.evaluation.tables import read_rows, write_rows
+from mscf.kept.results import read_beside
 from mscf.paths import root
 
 pytestmark = [pytest.mark.check, pytest.mark.timeout(300)]
@@ -78,6 +83,45 @@ def test_a_second_seed_adds_no_lesion_and_no_slice_of_the_other_split(shown) -> 
 def test_every_run_has_its_line_of_what_the_blocks_learned(shown) -> None:
     for seed in (0, 1):
         assert shown["context"].count(f"<th>{seed}</th>") == 2 * 5  # networks, folds
+
+
+@pytest.fixture(scope="module")
+def kept() -> Runs:
+    return read_runs(EXCERPT / "patient", FOUR, [THRESHOLD])
+
+
+def test_one_threshold_is_told_apart_from_none_of_the_networks(kept) -> None:
+    both = pd.concat([kept.rows, kept.beside])
+    table = against_baselines(both, THRESHOLD, FOUR).query("metric == 'dice'")
+    told = (table["p_holm"] < LEVEL) & (table["low"] * table["high"] > 0)
+    assert len(table) == 4
+    assert not told.any()
+    nothing = (both["tp"] == 0).groupby(both["method"]).mean()
+    assert nothing[THRESHOLD] < 0.1
+    assert (nothing[[*FOUR]] > 0.3).all()
+    draws = both[both["tp"] > 0].groupby("method")["dice"].mean()
+    assert (draws[[*FOUR]] > draws[THRESHOLD]).all()
+
+
+def test_copying_has_more_than_any_network_on_the_slices_of_c6(kept) -> None:
+    copying = json.loads((root() / "results/scans/copying.json").read_text())
+    dice = read_runs(EXCERPT / "slice", FOUR).rows.groupby("method")["dice"].mean()
+    assert copying["slice"]["dice"] > dice.max()
+
+
+def test_the_factors_of_the_blocks_have_hardly_left_zero() -> None:
+    """So that C8 says nothing of blocks in use, as the page has it."""
+    last = read_beside(EXCERPT / "patient", "mscf", "context").groupby("fold").last()
+    factors = last.filter(regex="alpha|beta")
+    assert factors.shape == (5, 6)
+    assert 0 < factors.abs().to_numpy().max() < 0.1
+
+
+def test_dice_by_size_is_the_same_of_one_seed_and_of_two(shown, kept) -> None:
+    large = kept.rows["truth_px"] > 1600
+    of_ours = kept.rows[large & (kept.rows["method"] == "mscf")]
+    share = (of_ours["tp"] == 0).mean()
+    assert f"{100 * of_ours['dice'].mean():.1f} ({share:.0%})" in shown["pixels"]
 
 
 def patients_of_folds(runs) -> dict[int, set[str]]:
