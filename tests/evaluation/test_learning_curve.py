@@ -1,6 +1,7 @@
 """What twice the patients bring, from curves whose slope is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from claim_rows import of_methods
 
@@ -68,8 +69,9 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
     two, four, eight, all_of_them = trained_on
     threshold = "hu_threshold+16-patients"
     rows = read_runs(KEPT, [*trained_on, threshold]).rows
-    folds = [rows[rows["fold"] == fold] for fold in (0, 1, 2)]
-    first, second, third = (of.groupby("method")["dice"].mean() for of in folds)
+    folds = [rows[rows["fold"] == fold] for fold in range(4)]
+    means = [of.groupby("method")["dice"].mean() for of in folds]
+    first, second, third, fourth = means
 
     gain, low, _ = fit_line(rows, trained_on).per_doubling()
     assert 0 < low < 0.02
@@ -85,6 +87,7 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
 
     assert max(first[two], third[two]) < 0.001
     assert all(of[four] > of[two] for of in (first, second, third))
+    assert abs(fourth[four] - fourth[two]) < 0.01
     assert first[all_of_them] > max(4 * first[four], first[threshold])
     assert second[[eight, all_of_them]].max() - second[four] < 0.01
     assert third[all_of_them] < third[four] / 2
@@ -92,7 +95,18 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
     assert missed.mean() > 0.5
     for of in (second, third):
         assert of[[*trained_on]].max() < of[threshold]
+    assert fourth[[*trained_on]].idxmax() == eight
+    assert fourth[[eight, all_of_them]].min() > fourth[threshold]
+    for fold in range(4):  # whether two are learned by heart
+        tables = {
+            key: pd.read_csv(KEPT / key / f"fold-{fold}/seed-0/history.csv")
+            for key in trained_on
+        }
+        low = {key: table["loss"].min() for key, table in tables.items()}
+        others = min(loss for key, loss in low.items() if key != two)
+        assert (low[two] < others / 5) == (fold < 3)
+        assert tables[two]["learning_rate"].iloc[-1] < 2e-4
 
     patients = rows.groupby(["patient", "method"])["dice"].mean().unstack()
-    assert len(patients) == 15
-    assert (patients[[*trained_on]].max(axis=1) < 0.07).sum() == 5
+    assert len(patients) == 18
+    assert (patients[[*trained_on]].max(axis=1) < 0.07).sum() == 6
