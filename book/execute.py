@@ -25,6 +25,8 @@ from stage import merge, tags, write_if_changed
 from mscf.errors import InputError
 
 AT_A_TIME = 2
+# A port that was free when a kernel was given it may be another's when it starts.
+STARTS, NOT_STARTED = 3, "Kernel died before replying to kernel_info"
 CELL_SECONDS = 1800  # a cell that takes longer hangs
 # Without its parent nobody waits for a child; kernels then end by themselves.
 WITH_US = "from mscf.training.stopping import die_with_parent; die_with_parent(9); "
@@ -159,10 +161,14 @@ def execute(
             *("--cwd", str((root / name).parent), "--no-progress-bar"),
             *("--execution-timeout", str(CELL_SECONDS)),
         ]
-        code, took = watch(command, environment, log)
+        for _ in range(STARTS):
+            code, took = watch(command, environment, log)
+            said = log.read_text(errors="replace")
+            if NOT_STARTED not in said:
+                break
         executed = nbformat.read(output, as_version=4) if output.is_file() else None
         if executed is None or (code and not failed_cell(executed)):
-            lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+            lines = said.strip().splitlines() or ["nothing"]
             found = f"papermill ended with {code}: {lines[-1]}"
             raise InputError(name, "must run to its end", found, "notebook")
     return executed, took

@@ -5,7 +5,15 @@ from pathlib import Path
 import build
 import nbformat
 import pytest
-from execute import Execution, book_parameters, content_key, execute_all
+from execute import (
+    NOT_STARTED,
+    STARTS,
+    Execution,
+    book_parameters,
+    content_key,
+    execute,
+    execute_all,
+)
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from mscf.errors import InputError
@@ -85,6 +93,30 @@ def test_a_notebook_with_a_run_folder_gets_a_new_one_of_the_book(notebook) -> No
     source = notebook("out = 'runs/train'")
     given = book_parameters("notebooks/train.ipynb", source, {})
     assert given == {"out": "runs/book/train"}
+
+
+@pytest.mark.parametrize("deaths", [0, 2, 3])
+def test_a_kernel_that_did_not_start_is_started_again(
+    deaths, monkeypatch, notebook, tmp_path
+) -> None:
+    calls = []
+
+    def watch(command, _environment, log) -> tuple[int, dict[str, float]]:
+        calls.append(command)
+        died = len(calls) <= deaths
+        log.write_text(f"RuntimeError: {NOT_STARTED}\n" if died else "done\n")
+        nbformat.write(notebook("n = 1"), command[4])  # papermill begins by a copy
+        return int(died), {"seconds": 1.0, "peak_mb": 1}
+
+    monkeypatch.setattr("execute.watch", watch)
+    if deaths == STARTS:
+        with pytest.raises(InputError, match=r"papermill ended with 1: .*kernel_info"):
+            execute(tmp_path, "x.ipynb", {}, 2)
+    else:
+        made, took = execute(tmp_path, "x.ipynb", {}, 2)
+        assert made.cells[1].source == "n = 1"
+        assert took["seconds"] == 1
+    assert len(calls) == min(deaths + 1, STARTS)
 
 
 def test_the_notebooks_that_need_all_cores_run_by_themselves(monkeypatch) -> None:
