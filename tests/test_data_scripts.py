@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from mscf.data.phantom import make_phantoms
 from mscf.data.store import Store
+from mscf.evaluation.baseline import Threshold, fit_threshold
+from mscf.kept import threshold
 from mscf.kept.any_pixel import read_asked
 from mscf.kept.results import keep_run
 
@@ -241,8 +243,15 @@ def test_keep_run_keeps_a_slice_of_which_any_pixel_can_be_asked(
 
 
 def test_a_threshold_is_kept_without_a_network_as_beside_one(
-    run, tiny_store, tmp_path
+    run, tiny_store, tmp_path, monkeypatch
 ) -> None:
+    fitted = []
+
+    def fit(store, rows) -> Threshold:
+        fitted.append({*store.index.loc[rows, "patient"]})
+        return fit_threshold(store, rows)
+
+    monkeypatch.setattr(threshold, "fit_threshold", fit)
     keep_run(run.folder, tmp_path / "beside")
     kept = CliRunner().invoke(
         app_of("keep_threshold"), [str(tiny_store), str(tmp_path / "alone")]
@@ -251,7 +260,12 @@ def test_a_threshold_is_kept_without_a_network_as_beside_one(
     one = f"{tiny_store.name}/patient/hu_threshold/fold-0/seed-0/per_slice.csv"
     beside, alone = (tmp_path / name / one for name in ("beside", "alone"))
     assert alone.read_bytes() == beside.read_bytes()
-    tested = pd.concat(map(pd.read_csv, alone.parents[2].glob("*/*/per_slice.csv")))
+    folds = sorted(alone.parents[2].glob("*/*/per_slice.csv"))
+    tests = [pd.read_csv(path) for path in folds]
+    for test, patients in zip(tests, fitted, strict=True):
+        assert len({*test["patient"]} | patients) == 6  # none on both sides
+        assert not {*test["patient"]} & patients
+    tested = pd.concat(tests)
     assert len(tested) == len(tested[["case", "slice"]].drop_duplicates()) == 18
 
 

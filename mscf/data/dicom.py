@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mscf.data.cases import files_in
 from mscf.data.geometry import UNKNOWN, doubts_of_axes, says_spacing
-from mscf.data.nifti import Header
+from mscf.data.nifti_header import Header
 from mscf.data.scan import Scan, new_slices, put
 from mscf.data.volume import GreyValues
 from mscf.errors import Finding, InputError

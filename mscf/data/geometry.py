@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from mscf.data.nifti import NO_NIFTI, Header
+from mscf.data.nifti_header import NO_NIFTI, Header
 from mscf.errors import Finding, InputError
 
 UNKNOWN = "geometry-unknown"  # the repair with which no millimetre may be read

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mscf.data.cases import Case, find_cases, lits_files
-from mscf.data.volume import read_nifti
+from mscf.data.nifti import read_nifti
 from mscf.errors import Finding, InputError, raise_all, warn
 
 CASES = 131

@@ -32,16 +32,9 @@ from mscf.data.geometry import (
     says_spacing,
     voxel_ml,
 )
-from mscf.data.nifti import (
-    Content,
-    Header,
-    Voxels,
-    fill,
-    opened,
-    read_header,
-    read_rest,
-    scaled,
-)
+from mscf.data.nifti import Voxels, fill, read_rest, scaled
+from mscf.data.nifti_header import Header, read_header
+from mscf.data.opened_file import Content, opened
 from mscf.data.volume import GreyValues, as_labels
 from mscf.errors import Finding, cannot_write, warn
 from mscf.replacing import replacing, reserve

@@ -7,7 +7,7 @@ import numpy as np
 from isal import isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
-from mscf.data.nifti import MOST_VOXELS
+from mscf.data.nifti_header import MOST_VOXELS
 from mscf.errors import DownloadError
 
 STEP = 1 << 20  # bytes unpacked at a time, so that a bomb needs no memory

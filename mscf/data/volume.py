@@ -21,7 +21,8 @@ from mscf.data.geometry import (
     says_spacing,
     voxel_ml,
 )
-from mscf.data.nifti import Header, Voxels, read_nifti
+from mscf.data.nifti import Voxels, read_nifti
+from mscf.data.nifti_header import Header
 from mscf.errors import Finding, InputError
 
 LIVER, TUMOUR = 1, 2

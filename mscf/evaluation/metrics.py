@@ -212,14 +212,18 @@ def mean_of_defined(values: ArrayLike) -> float:
 
 
 def volume_metrics(
-    prediction: ArrayLike, truth: ArrayLike, spacing: ArrayLike | None
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    spacing: ArrayLike | None,
+    surface: bool = True,
 ) -> dict[str, float | int]:
     """Overlap, surface distances and lesions of one case, masks ``(X, Y, Z)``.
 
     ``spacing`` is mm a voxel on each axis; None, where it is unknown, leaves out the
-    distances and the classes of lesion size. Lesions are connected by faces. One is
-    detected when one predicted component overlaps it by more than half of their
-    union; there can be only one such component.
+    distances and the classes of lesion size; without ``surface`` the distances are left
+    out alone. Lesions are connected by faces. One is detected when one predicted
+    component overlaps it by more than half of their union; there can be only one such
+    component.
 
     Raises:
         ValueError: as ``slice_metrics``.
@@ -239,7 +243,7 @@ def volume_metrics(
         "voe": 1 - c["tp"] / union if union else 0.0,
         "rvd": (size_a - size_t) / size_t if size_t else math.nan,
     }
-    if mm is not None:
+    if mm is not None and surface:
         row |= volume_distances(a, t, mm)
     return row | compare_lesions(a, t, mm)
 

@@ -69,8 +69,8 @@ def interval(redrawn: NDArray[np.float64]) -> tuple[float, float]:
 def effective_patients(slices: ArrayLike) -> float:
     """As how many with equally many slices these patients weigh in a mean over slices.
 
-    ``slices`` is how many each has; (sum n)^2 / sum n^2, of which the interval's
-    coverage is that rather than of their number.
+    ``slices`` is how many each has: (sum n)^2 / sum n^2. An interval over patients
+    covers as one over so few would.
     """
     slices = np.asarray(slices, dtype=float)
     return float(slices.sum() ** 2 / (slices**2).sum())

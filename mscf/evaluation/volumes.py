@@ -13,8 +13,6 @@ from mscf.data.dataset import SliceDataset
 from mscf.evaluation.masks import Mask
 from mscf.evaluation.metrics import volume_metrics
 
-DISTANCES = ["assd_mm", "rmsd_mm", "msd_mm"]  # of whole volumes: `mscf evaluate`
-
 
 def case_rows(slices: SliceDataset, masks: NDArray[np.bool_]) -> pd.DataFrame:
     """The columns of ``volume_metrics`` for each case of ``slices``, and who it is.
@@ -40,9 +38,10 @@ def case_rows(slices: SliceDataset, masks: NDArray[np.bool_]) -> pd.DataFrame:
                 stacked(masks[of_case.index], numbers),
                 stacked(truth, numbers),
                 tuple(spacing) if entry["spacing_known"] else None,
+                surface=False,
             ),
         })  # fmt: skip
-    return pd.DataFrame(rows).drop(columns=DISTANCES, errors="ignore")
+    return pd.DataFrame(rows)
 
 
 def stacked(slices: Sequence[Mask] | NDArray[np.bool_], numbers: NDArray) -> Mask:

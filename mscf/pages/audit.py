@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from mscf.evaluation.metrics import f1_of
+from mscf.evaluation.power import LITS
 from mscf.evaluation.runs import read_runs
 from mscf.models import METHODS
 from mscf.training.schedule import PATIENCE, Schedule
@@ -25,7 +26,7 @@ from mscf.training.schedule import PATIENCE, Schedule
 COLUMNS = ["dice", "hd", "jaccard", "precision", "recall", "specificity", "f1"]
 SIDE = 448  # pixels of a slice
 SLICES, TEST_SLICES = 7_190, 1_438
-CASES = 118  # of the 131 volumes those with tumour; assumed in the simulation
+CASES = LITS  # of the 131 volumes those with tumour; assumed in the simulation
 ALIKE = 0.3  # correlation of the Dice of two slices of a patient; assumed
 HALF = 0.005  # a printed number is known to this
 DIAGONAL = math.hypot(SIDE, SIDE)

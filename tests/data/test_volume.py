@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mscf.data.cases import Case
-from mscf.data.nifti import opened, promised_slices
+from mscf.data.nifti import promised_slices, read_nifti
+from mscf.data.opened_file import opened
 from mscf.data.volume import as_slices, read_labels, read_volume
 from mscf.data.whole_case import read_case
 from mscf.errors import InputError
@@ -337,6 +338,7 @@ def test_a_case_of_long_numbers_takes_twice_the_memory_of_a_file(tmp_path) -> No
     image = write(tmp_path / "image.nii", hu(shape=shape).astype(np.float64))
     labels = np.random.default_rng(2).integers(0, 3, shape).astype(np.float64)
     case = Case("a", image, write(tmp_path / "label.nii", labels), "a")
+    assert read_nifti(image)[1].dtype == np.float32
     read_case(case)  # imports what it needs
     tracemalloc.start()
     read_case(case)
