@@ -261,7 +261,7 @@ def projections(root: Path, profiles: Sequence[Profile], slices: int) -> pd.Data
         rows += [
             (several, "one GPU, three to ten at a time", every, total * len(methods),
              "each method as on the excerpt"),
-            (several, "four GPUs, so many on each", 4 * every, total * len(methods),
+            (several, "four GPUs, as many on each", 4 * every, total * len(methods),
              "four times as fast: no training waits for another"),
         ]  # fmt: skip
     columns = ["trained", "machine", "slices a second", "hours", "assumed"]
