@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, NumericalError
 from mscf.evaluation.metrics import slice_metrics
+from mscf.models.evaluation_mode import evaluation_mode
 
 
 def evaluate(
@@ -113,18 +113,6 @@ def slice_row(
         "spacing_x": spacing[1] if known else np.nan,
         **slice_metrics(prediction, truth, spacing, surface=surface),
     }
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode, and afterwards in the one it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def device_of(model: nn.Module) -> torch.device:

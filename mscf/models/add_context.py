@@ -6,14 +6,15 @@ here, what goes down the encoder passes through it as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
 from mscf.models.context import ContextBlock
+from mscf.models.evaluation_mode import evaluation_mode
 
 SIDE = 256  # pixels of the default example: any usual number of halvings fits
 REDUCTION = 8  # channels of query and key are the map's over this
@@ -157,24 +158,12 @@ def outputs_of(
         for name in layers
     ]
     try:
-        with evaluating(model), torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             model(example)
     finally:
         for hook in hooks:
             hook.remove()
     return seen
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, then each module in the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def default_example(model: nn.Module) -> Tensor:

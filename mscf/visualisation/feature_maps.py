@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mscf.models.evaluation_mode import evaluation_mode
 from mscf.visualisation.segmentations import draw_contour
 
 
@@ -31,14 +32,10 @@ def skip_features(
     hooks = [
         block.register_forward_hook(look) for block in getattr(model, "contexts", [])
     ]
-    modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             model(images)
     finally:
-        for module, training in modes.items():
-            module.training = training
         for hook in hooks:
             hook.remove()
     return seen
