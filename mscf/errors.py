@@ -152,8 +152,12 @@ def cannot_write(
     path: Path | str, error: OSError, must: str = "must be writable"
 ) -> StorageError:
     """What the system says of a place to write in, with what helps against it."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    todo = "free some space and run again" if full else "choose another folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        todo = "free some space and run again"
+    elif error.errno == errno.ENOENT:
+        todo = "was its folder moved or deleted?"
+    else:
+        todo = "choose another folder"
     return StorageError(path, must, error.strerror or error, "storage", todo)
 
 

@@ -32,9 +32,10 @@ def test_every_class_has_its_own_exit_code() -> None:
         (errno.ENOSPC, "free some space and run again"),
         (errno.EEXIST, "choose another folder"),
         (errno.EACCES, "choose another folder"),
+        (errno.ENOENT, "was its folder moved or deleted?"),
     ],
 )
-def test_only_a_full_disk_asks_for_space(number, todo) -> None:
+def test_what_helps_goes_by_what_the_system_says(number, todo) -> None:
     error = cannot_write("store", OSError(number, os.strerror(number)))
     expected = f"store: must be writable (found: {os.strerror(number)}); {todo}"
     assert str(error) == f"{expected} [storage]"

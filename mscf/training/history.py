@@ -30,12 +30,20 @@ class GrowingTable:
         self._write("w", self.columns)
 
     def append(self, *values: float) -> None:
-        """One row; numbers in Python's shortest round-trip form."""
-        self._write("a", values)
+        """One row; numbers in Python's shortest round-trip form.
+
+        Raises:
+            StorageError: no room, or the table is gone; it is not begun again.
+        """
+        self._write("r+", values)
 
     def mark(self) -> dict[str, int | str]:
         """Where it ends now, and a digest of all until there."""
-        content = self.path.read_bytes()
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            must = "must stay while the run goes on"
+            raise cannot_write(self.path, error, must) from error
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
     def check(self, mark: Mapping[str, int | str]) -> None:
@@ -77,6 +85,7 @@ class GrowingTable:
     def _write(self, mode: str, values: tuple) -> None:
         try:
             with self.path.open(mode, encoding="utf-8", newline="") as file:
+                file.seek(0, os.SEEK_END)
                 csv.writer(file, lineterminator="\n").writerow(values)
                 file.flush()
                 os.fsync(file.fileno())

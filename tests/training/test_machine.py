@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +24,9 @@ from typer.testing import CliRunner
 import mscf
 from mscf.cli import app
 from mscf.data.store import prepare
+from mscf.errors import StorageError
 from mscf.training import memory
+from mscf.training.history import HISTORY, GrowingTable
 from mscf.training.loop import cross_entropy, train
 from mscf.training.memory import free_memory, lower, room_for, step_memory
 
@@ -151,6 +154,32 @@ def test_the_warning_stands_before_the_first_step_and_in_the_log(
     first, *_ = (tmp_path / "log.txt").read_text().splitlines()
     assert first.startswith("warning: mscf: a step of 4 slices should fit")
     assert first in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gone", ["run", "run/history.csv"])
+def test_a_run_whose_files_go_away_ends_in_one_line(
+    gone, small, tiny_store, tmp_path, monkeypatch
+) -> None:
+    """A scratch disk is swept, or somebody tidies up: no table begins anew."""
+    out, append = tmp_path / "run", GrowingTable.append
+
+    def append_to_what_is_gone(table: GrowingTable, *row: float) -> None:
+        path = tmp_path / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        append(table, *row)
+
+    monkeypatch.setattr(GrowingTable, "append", append_to_what_is_gone)
+    with pytest.raises(StorageError, match=r"was its folder moved or deleted\? \[stor"):
+        train(settings_for(tiny_store, out))
+    assert not (out / "history.csv").exists()
+
+
+def test_a_table_that_goes_away_between_two_saves_is_named(tmp_path) -> None:
+    table = GrowingTable(tmp_path / "history.csv", HISTORY)
+    table.start()
+    table.path.unlink()
+    with pytest.raises(StorageError, match=r"history.csv: must stay while the run"):
+        table.mark()
 
 
 @check
