@@ -1,6 +1,7 @@
 """The page on the excerpt when some of its runs have a second seed."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -58,6 +59,13 @@ def shown(tmp_path_factory) -> dict[str, str]:
     }
 
 
+def source_of(cell_id: str) -> str:
+    """What stands in a cell of the page."""
+    notebook = json.loads((root() / "notebooks/excerpt.ipynb").read_text("utf-8"))
+    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    return cells[cell_id]
+
+
 def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
     assert shown["claims"].count("undecided at this size") == 4
     assert shown["claims"].count("does not hold on the excerpt") == 1
@@ -68,6 +76,25 @@ def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
     assert "**C5: undecided at this size**" in shown["lesions-claim"]
     assert "**C6: undecided at this size**" in shown["0d2c7e41"]
     assert "not run yet: `mscf+spatial+twice`" in shown["claims-variants"]
+
+
+IN_SHORT = {
+    "undecided at this size": r"\*\*Undecided at this size: (.*?)\.\*\*",
+    "does not hold on the excerpt": r"\*\*Not on the excerpt: (.*?)\*\*",
+    "not run yet": r"\*\*Not run: (.*?)\.\*\*",
+}
+
+
+def test_the_first_lines_say_what_comes_out_below(shown, kept) -> None:
+    rows = shown["claims"].split("<tr>")
+    others = "ten-first", "lesions-claim", "0d2c7e41", "claims-variants"
+    lines = [line for cell in others for line in shown[cell].splitlines()]
+    for word, said in IN_SHORT.items():
+        below = "".join(text for text in (*rows, *lines) if word in text)
+        first = re.search(said, source_of("title"))[1].split(", ")
+        assert set(first) == set(re.findall(r"(?:<th>|\*\*)(C\d)\b", below))
+    assert kept.rows.groupby("method")["dice"].mean().idxmax() == "mscf"
+    assert "not told apart from CE-Net, Self-attention and" in shown["verdicts"]
 
 
 def test_a_second_seed_adds_no_lesion_and_no_slice_of_the_other_split(shown) -> None:
@@ -136,9 +163,7 @@ def test_folds_of_other_patients_are_not_those_of_the_same_number_above() -> Non
         EXCERPT.parent / "lits_excerpt-224/patient/mscf+16-patients"
     )
     assert any(above[fold] != curve[fold] for fold in curve)
-    notebook = json.loads((root() / "notebooks/excerpt.ipynb").read_text("utf-8"))
-    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
-    said = " ".join(cells["curve-text"].split("```")[0].split())
+    said = " ".join(source_of("curve-text").split("```")[0].split())
     assert "partly other patients than the folds of the same number above" in said
 
 
