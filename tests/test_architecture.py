@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"mscf.errors", "mscf.replacing", "mscf.compat"}
+OURS = {"mscf.errors", "mscf.replacing", "mscf.compat", "mscf.evaluation_mode"}
 MAY_IMPORT = {
     "models": {"torch", "torchvision", "mscf.models"},
     "data": {

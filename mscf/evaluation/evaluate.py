@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, NumericalError
 from mscf.evaluation.metrics import slice_metrics
-from mscf.models.evaluation_mode import evaluation_mode
+from mscf.evaluation_mode import evaluation_mode
 
 
 def evaluate(

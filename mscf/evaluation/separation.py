@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.evaluation.evaluate import device_of
-from mscf.models.evaluation_mode import evaluation_mode
+from mscf.evaluation_mode import evaluation_mode
 
 
 def separation_rows(

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
+from mscf.evaluation_mode import evaluation_mode
 from mscf.kept.archives import DAMAGED
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
 from mscf.models import build
-from mscf.models.evaluation_mode import evaluation_mode
 from mscf.replacing import replacing
 from mscf.visualisation.attribution import (
     cascade,

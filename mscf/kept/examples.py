@@ -23,10 +23,10 @@ from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.separation import separation, separation_rows
+from mscf.evaluation_mode import evaluation_mode
 from mscf.kept.archives import DAMAGED
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
-from mscf.models.evaluation_mode import evaluation_mode
 from mscf.replacing import replacing
 from mscf.visualisation.feature_maps import least_alike, skip_features
 

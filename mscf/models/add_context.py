@@ -13,8 +13,8 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
+from mscf.evaluation_mode import evaluation_mode
 from mscf.models.context import ContextBlock
-from mscf.models.evaluation_mode import evaluation_mode
 
 SIDE = 256  # pixels of the default example: any usual number of halvings fits
 REDUCTION = 8  # channels of query and key are the map's over this

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mscf.evaluation_mode import evaluation_mode
 from mscf.models.attention import as_sequence
 from mscf.models.context import ContextBlock, channel_affinity
-from mscf.models.evaluation_mode import evaluation_mode
 
 CHANNELS = (64, 128, 256)
 FACTS = ("alpha", "beta", "entropy")

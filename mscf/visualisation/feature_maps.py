@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mscf.models.evaluation_mode import evaluation_mode
+from mscf.evaluation_mode import evaluation_mode
 from mscf.visualisation.segmentations import draw_contour
 
 

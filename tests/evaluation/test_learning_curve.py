@@ -69,12 +69,12 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
     two, four, eight, all_of_them = trained_on
     threshold = "hu_threshold+16-patients"
     rows = read_runs(KEPT, [*trained_on, threshold]).rows
-    folds = [rows[rows["fold"] == fold] for fold in range(4)]
+    folds = [rows[rows["fold"] == fold] for fold in range(5)]
     means = [of.groupby("method")["dice"].mean() for of in folds]
-    first, second, third, fourth = means
+    first, second, third, fourth, fifth = means
 
     gain, low, _ = fit_line(rows, trained_on).per_doubling()
-    assert 0 < low < 0.02
+    assert low > 0
     from_four = {key: n for key, n in trained_on.items() if n >= 4}
     _, low, high = fit_line(rows, from_four).per_doubling()
     assert low < 0 < high
@@ -83,21 +83,24 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
     assert gained.max() > 0.5 * gained.sum()
     assert (folds[0]["patient"] == gained.idxmax()).mean() > 0.5
     others = rows[rows["patient"] != gained.idxmax()]
-    assert fit_line(others, trained_on).per_doubling()[0] < gain / 2
+    less, low, _ = fit_line(others, trained_on).per_doubling()
+    assert low > 0
+    assert 0.4 < less / gain < 0.6
 
-    assert max(first[two], third[two]) < 0.001
-    assert all(of[four] > of[two] for of in (first, second, third))
-    assert abs(fourth[four] - fourth[two]) < 0.01
-    assert first[all_of_them] > max(4 * first[four], first[threshold])
+    assert max(of[two] for of in (first, third, fifth)) < 0.01
+    assert first[all_of_them] > 4 * first[four]
     assert second[[eight, all_of_them]].max() - second[four] < 0.01
     assert third[all_of_them] < third[four] / 2
     missed = folds[2][folds[2]["method"] == all_of_them]["outcome"] == "missed"
     assert missed.mean() > 0.5
+    assert abs(fourth[four] - fourth[two]) < 0.01
+    assert fourth[[*trained_on]].idxmax() == eight
+    assert fifth[[two, four, eight]].max() < 0.01 < 0.1 < fifth[all_of_them]
     for of in (second, third):
         assert of[[*trained_on]].max() < of[threshold]
-    assert fourth[[*trained_on]].idxmax() == eight
-    assert fourth[[eight, all_of_them]].min() > fourth[threshold]
-    for fold in range(4):  # whether two are learned by heart
+    for of in (first, fourth, fifth):
+        assert of[all_of_them] > of[threshold]
+    for fold in range(5):  # whether two are learned by heart
         tables = {
             key: pd.read_csv(KEPT / key / f"fold-{fold}/seed-0/history.csv")
             for key in trained_on
@@ -108,5 +111,5 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
         assert tables[two]["learning_rate"].iloc[-1] < 2e-4
 
     patients = rows.groupby(["patient", "method"])["dice"].mean().unstack()
-    assert len(patients) == 18
-    assert (patients[[*trained_on]].max(axis=1) < 0.07).sum() == 6
+    assert len(patients) == 22
+    assert (patients[[*trained_on]].max(axis=1) < 0.07).sum() == 8

@@ -364,7 +364,7 @@ def test_papermill_with_an_output_path_executes_in_a_terminal(repository) -> Non
     assert code == 0, said
     executed = read(repository / "out.ipynb")
     assert executed.metadata.papermill.parameters == {"seed": 4}
-    assert "seed 5" in executed.cells[-1].outputs[0].text
+    assert "seed 5" in executed.cells[-2].outputs[0].text
     assert (repository / "notebooks/small.ipynb").read_bytes() == before
 
 
