@@ -155,7 +155,7 @@ def cannot_write(
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         todo = "free some space and run again"
     elif error.errno == errno.ENOENT:
-        todo = "was its folder moved or deleted?"
+        todo = "choose another folder, or was this one moved or deleted?"
     else:
         todo = "choose another folder"
     return StorageError(path, must, error.strerror or error, "storage", todo)

@@ -32,7 +32,7 @@ def test_every_class_has_its_own_exit_code() -> None:
         (errno.ENOSPC, "free some space and run again"),
         (errno.EEXIST, "choose another folder"),
         (errno.EACCES, "choose another folder"),
-        (errno.ENOENT, "was its folder moved or deleted?"),
+        (errno.ENOENT, "choose another folder, or was this one moved or deleted?"),
     ],
 )
 def test_what_helps_goes_by_what_the_system_says(number, todo) -> None:

@@ -80,7 +80,7 @@ def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
 
 IN_SHORT = {
     "undecided at this size": r"\*\*Undecided at this size: (.*?)\.\*\*",
-    "does not hold on the excerpt": r"\*\*Not on the excerpt: (.*?)\*\*",
+    "does not hold on the excerpt": r"\*\*Does not hold on the excerpt: (.*?)\*\*",
     "not run yet": r"\*\*Not run: (.*?)\.\*\*",
 }
 

@@ -93,14 +93,14 @@ def test_what_is_wrong_is_one_line_and_nothing_is_started(
 ) -> None:
     monkeypatch.setattr(papermill, "execute_notebook", pytest.fail)
     monkeypatch.chdir(ROOT)
-    before = files(ROOT / "runs")
+    before = files(ROOT / "runs/notebooks")
     result = run(*arguments)
     assert result.exit_code == 2
     assert line in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
-    assert files(ROOT / "runs") == before
+    assert files(ROOT / "runs/notebooks") == before
 
 
 def test_without_papermill_it_says_how_to_install_it(monkeypatch) -> None:

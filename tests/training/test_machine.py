@@ -169,7 +169,9 @@ def test_a_run_whose_files_go_away_ends_in_one_line(
         append(table, *row)
 
     monkeypatch.setattr(GrowingTable, "append", append_to_what_is_gone)
-    with pytest.raises(StorageError, match=r"was its folder moved or deleted\? \[stor"):
+    with pytest.raises(
+        StorageError, match=r"or was this one moved or deleted\? \[stor"
+    ):
         train(settings_for(tiny_store, out))
     assert not (out / "history.csv").exists()
 
