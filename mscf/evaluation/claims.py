@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mscf.evaluation.comparable import SLICE, of_runs, shared_runs
-from mscf.evaluation.differences import against_baselines, over_seeds
+from mscf.evaluation.differences import over_seeds
 from mscf.evaluation.outcome import MARGIN, UNDECIDED, on_all_folds, outcome, words_on
 from mscf.evaluation.statistics import (
     draw_patients,
@@ -52,22 +52,15 @@ def dice_claim(
     is not in it, and whether that lies in the interval stand beside the outcome.
     """
     rows = shared_rows(rows, [better, worse])
-    table = against_baselines(rows, better, [worse])
-    row = table[table["metric"] == "dice"].iloc[0]
-    difference, low, high = (100 * row[name] for name in ("difference", "low", "high"))
-    word = outcome(
-        difference, low, high, row["p_holm"], row["side"], int(row["patients"]),
-        whole=on_all_folds(rows),
-    )  # fmt: skip
-    claim = {
-        "difference": difference, "low": low, "high": high, "margin": MARGIN,
-        "p": row["p_holm"], "patients": int(row["patients"]),
-        "seeds": rows["seed"].nunique(), "outcome": words_of(rows)[word],
-    }  # fmt: skip
+    dice = dice_of(rows)
+    contrast = {"dice": dice[better] - dice[worse]}
+    claim = judged_contrasts(contrast, [MARGIN], rows).loc["dice"].to_dict()
+    claim["seeds"] = rows["seed"].nunique()
     if paper is None:
         return claim
     printed = paper.get(better, np.nan) - paper.get(worse, np.nan)
-    inside = "" if np.isnan(printed) else "yes" if low <= printed <= high else "no"
+    within = claim["low"] <= printed <= claim["high"]
+    inside = "" if np.isnan(printed) else "yes" if within else "no"
     return {**claim, "paper": printed, "in interval": inside}
 
 

@@ -7,10 +7,12 @@ those that are shown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
-from mscf.evaluation.comparable import RUN, of_runs, shared_runs
+from mscf.evaluation.comparable import RUN, SLICE, of_runs, shared_runs
 from mscf.evaluation.differences import LOWER_IS_BETTER
 from mscf.evaluation.metrics import EMPTY_RULES
 from mscf.evaluation.runs import Runs
@@ -61,6 +63,21 @@ def compared_and_beside(runs: Runs) -> pd.DataFrame:
     """The rows of the shared runs, and of what stands beside them in the same runs."""
     beside = of_runs(runs.beside, shared_runs(runs.rows))
     return pd.concat([runs.shared(), runs.beside[beside]], ignore_index=True)
+
+
+def where_all_draw(runs: Runs) -> Runs:
+    """The shared runs, with HD95 and ASSD only of slices on which every method draws.
+
+    Without a prediction there is no boundary: over the slices that each draws on, who
+    leaves out the hard ones would have the better one.
+    """
+    rows = compared_and_beside(runs)
+    compared = rows["method"].isin(runs.methods)
+    slices = pd.MultiIndex.from_frame(rows[[*RUN, *SLICE]])
+    undefined = rows.reindex(columns=BOUNDARIES).isna().any(axis=1)
+    lacking = slices.isin(slices[compared & undefined])
+    rows.loc[lacking, [*BOUNDARIES]] = np.nan
+    return replace(runs, rows=rows[compared], beside=rows[~compared])
 
 
 def average_gain(

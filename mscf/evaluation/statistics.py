@@ -83,9 +83,9 @@ def signed_rank_p(differences: ArrayLike) -> float:
     """The two-sided p of Wilcoxon's signed-rank test, zeros by Pratt's method.
 
     ``differences`` are one a patient, NaN where undefined. 1 if all are zero; NaN if
-    there are fewer than two, of which nothing can be said. Exact where some are zero or
-    tie: SciPy takes the normal distribution there, by which four patients of 22 who
-    differ could have p below 0.05, and four signs cannot.
+    there are fewer than two, of which nothing can be said. Exact up to ``MANY``, also
+    where some are zero or tie: SciPy takes the normal distribution there, by which four
+    patients of 22 who differ could have p below 0.05, and four signs cannot.
     """
     differences = np.asarray(differences, dtype=float)
     differences = differences[~np.isnan(differences)]
@@ -93,8 +93,7 @@ def signed_rank_p(differences: ArrayLike) -> float:
         return math.nan
     if not differences.any():
         return 1.0
-    distinct = np.unique(np.abs(differences)).size == differences.size
-    if (differences.all() and distinct) or differences.size > MANY:
+    if differences.size > MANY:
         return float(wilcoxon(differences, zero_method="pratt", method="auto").pvalue)
     return exact_p(differences)
 

@@ -31,6 +31,7 @@ from mscf.evaluation.results_table import (
     shown_p,
     shown_ranks,
     shown_with_interval,
+    where_all_draw,
 )
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import notes, verdicts, where_from
@@ -93,6 +94,27 @@ def test_rows_are_those_of_the_summary_of_the_shared_runs(runs) -> None:
     own = summary(runs.rows[(runs.rows["method"] == "mscf") & (runs.rows["seed"] == 0)])
     assert table.loc["mscf", "dice_low"] == own["dice_low"].iloc[0]
     assert (table["data"] + table["split"]).unique() == ["phantoms-24patient"]
+
+
+def test_boundaries_are_compared_where_all_draw(place) -> None:
+    """A network that draws nothing takes no slice away when it stands beside them."""
+    whole = {"unet": measured(0.6), "mscf": measured(0.9)}
+    half = pd.concat([measured(empty=True)[:10], whole["mscf"][10:]])
+    whole["hu_threshold"] = measured(0.3)
+    beside = {"hu_threshold": measured(0.3), "mscf+untrained": measured(empty=True)}
+    for method, rows in (whole | {"mscf": half} | beside).items():
+        distances = {"hd95": rows["hd"], "assd": rows["hd"] / 2}
+        keep(place, method, rows.assign(**distances), trained=method in METHODS)
+    runs = read_runs(place, ["unet", "mscf"], [*beside])
+    table, together = results_table(runs), results_table(where_all_draw(runs))
+    for method, rows in whole.items():
+        expected = rows["hd"][10:].mean()
+        assert together.loc[method, "hd95"] == pytest.approx(expected)
+        assert together.loc[method, "assd"] == pytest.approx(expected / 2)
+    assert table.loc["unet", "hd95"] == pytest.approx(whole["unet"]["hd"].mean())
+    assert pd.isna(together.loc["mscf+untrained", "hd95"])
+    columns = [name for name in table if not name.startswith(("hd95", "assd"))]
+    pd.testing.assert_frame_equal(together[columns], table[columns])
 
 
 def test_our_gain_reverses_distances(runs) -> None:
