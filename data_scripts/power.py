@@ -48,8 +48,10 @@ def main(
             "phantoms": power.trainings(seen, ["pair", "seed"]),
             "phantoms, training varies": power.trainings(seen, ["pair"]),
             "twice the phantoms": power.trainings(seen, ["pair", "seed"], times=2),
-            "excerpt": power.trainings(seen_own, ["pair", "seed"]),
-            "excerpt (C1 alone)": power.trainings(c1, ["pair", "seed"]),
+            "excerpt": power.trainings(seen_own, ["pair", "seed"], only_found=True),
+            "excerpt (C1 alone)": power.trainings(
+                c1, ["pair", "seed"], only_found=True
+            ),
         }
         found = tqdm(
             power.power_table(scenarios, trials=trials, seed=seed),

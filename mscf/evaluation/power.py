@@ -33,7 +33,8 @@ TRUE = (0.0, 1.0, 2.0, 3.75, 5.0, 10.0)  # points of Dice; 3.75 is the paper's C
 FOLDS = 5
 NINE = 9  # comparisons of C4
 
-# Of a training its patients, of a patient the differences of his slices.
+# Of a training its patients, of a patient a row a slice: its difference if the truth
+# is 0, and how far each point of a true difference moves it.
 Training = list[NDArray[np.float64]]
 
 
@@ -46,33 +47,49 @@ def slice_differences(
     """Dice of the first minus the second of each pair, in points, a row a slice.
 
     A ``pair`` and ``seed`` is one training of each; ``rows`` are of ``per_slice.csv``.
+    ``found`` is whether either has any of the slice's tumour.
     """
     found = []
     for ours, baseline in pairs:
         both = rows[rows["method"].isin([ours, baseline])]
         for seed, of_seed in both.groupby("seed"):
             tables = over_seeds(of_seed)
-            difference = 100 * (tables[ours]["dice"] - tables[baseline]["dice"])
-            found.append(
-                difference.rename("difference")
-                .reset_index()
-                .assign(pair=f"{ours} - {baseline}", seed=seed)
+            dice = pd.DataFrame({key: tables[key]["dice"] for key in (ours, baseline)})
+            each = pd.DataFrame(
+                {
+                    "difference": 100 * (dice[ours] - dice[baseline]),
+                    "found": dice.gt(0).any(axis=1),
+                }
             )
-    return pd.concat(found, ignore_index=True)[["pair", "seed", *SLICE, "difference"]]
+            named = each.reset_index().assign(pair=f"{ours} - {baseline}", seed=seed)
+            found.append(named)
+    columns = ["pair", "seed", *SLICE, "difference", "found"]
+    return pd.concat(found, ignore_index=True)[columns]
 
 
 def trainings(
-    differences: pd.DataFrame, same: Sequence[str], times: float = 1
+    differences: pd.DataFrame,
+    same: Sequence[str],
+    times: float = 1,
+    only_found: bool = False,
 ) -> list[Training]:
     """The trainings with their mean over slices taken out, and spread so many times.
 
     ``same`` says of what the mean is taken out: of ``pair`` and ``seed``, so that only
-    patients differ; of ``pair`` alone, so that a training's luck stays in.
+    patients differ; of ``pair`` alone, so that a training's luck stays in. A true
+    difference moves every slice alike or, with ``only_found``, those alone on which one
+    of the two finds something, the further the fewer they are: where both find nothing
+    they stay equal.
     """
-    mean = differences.groupby(list(same))["difference"].transform("mean")
-    centred = differences.assign(difference=times * (differences["difference"] - mean))
+    centred = differences.assign(moves=1.0)
+    if only_found:
+        centred["moves"] = differences["found"].astype(float)
+    means = centred.groupby(list(same))[["difference", "moves"]].transform("mean")
+    centred["moves"] /= means["moves"]
+    centred["difference"] -= means["difference"] * centred["moves"]
+    centred["difference"] *= times
     return [
-        [d.to_numpy() for _, d in of_one.groupby("patient")["difference"]]
+        [d.to_numpy() for _, d in of_one.groupby("patient")[["difference", "moves"]]]
         for _, of_one in centred.groupby(["pair", "seed"])
     ]
 
@@ -100,24 +117,43 @@ def error_over_patients(differences: pd.DataFrame) -> float:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What an experiment has in hand when the true difference is ``0``, in points."""
+class Seen:
+    """What an experiment has in hand, in points."""
 
     of_patients: NDArray[np.float64]  # each patient's mean difference
     difference: float  # the mean over slices
     low: float
     high: float
 
-    def p(self, true: float) -> float:
-        """Wilcoxon's p if the true difference is ``true``."""
-        return signed_rank_p(self.of_patients + true)
+    def p(self) -> float:
+        """Wilcoxon's p."""
+        return signed_rank_p(self.of_patients)
 
-    def says(self, true: float, p: float, at_least: int = ENOUGH_PATIENTS) -> str:
-        """The rule's word if the true difference is ``true``: all moves by it."""
+    def says(self, p: float, at_least: int = ENOUGH_PATIENTS) -> str:
+        """The rule's word."""
         return outcome(
-            self.difference + true, self.low + true, self.high + true, p,
-            leaning(self.of_patients + true), len(self.of_patients), at_least=at_least,
+            self.difference, self.low, self.high, p, leaning(self.of_patients),
+            len(self.of_patients), at_least=at_least,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An experiment before it is said what is true.
+
+    Of each mean a column if the true difference is 0, in points, and one of how far
+    each point of it moves the mean.
+    """
+
+    of_patients: NDArray[np.float64]  # (patients, 2)
+    over_slices: NDArray[np.float64]  # (2,)
+    redrawn: NDArray[np.float64]  # (draws, 2)
+
+    def seen(self, true: float) -> Seen:
+        """What it has in hand if the true difference is ``true``."""
+        at = np.array([1, true])
+        low, high = interval(self.redrawn @ at)
+        return Seen(self.of_patients @ at, float(self.over_slices @ at), low, high)
 
 
 def draw_trials(
@@ -136,11 +172,13 @@ def draw_trials(
             ]
         owner = np.repeat(np.arange(patients), [len(slices) for slices in drawn])
         slices = np.concatenate(drawn)
-        low, high = interval(redrawn_means(slices[:, None], owner, counts)[:, 0])
-        of_patients = np.array([of_one.mean() for of_one in drawn])
-        # No two real patients are equal; a tie would change the test's method.
-        of_patients += random.uniform(-1e-9, 1e-9, patients)
-        yield Trial(of_patients, float(slices.mean()), low, high)
+        of_patients = np.array([of_one.mean(axis=0) for of_one in drawn])
+        # Who is drawn twice is two patients, who would not differ by the very same.
+        apart = random.uniform(-1e-9, 1e-9, patients)
+        of_patients[:, 0] += np.where(of_patients[:, 1] == 0, 0, apart)
+        yield Trial(
+            of_patients, slices.mean(axis=0), redrawn_means(slices, owner, counts)
+        )
 
 
 # What they say
@@ -153,11 +191,11 @@ def power(trials: Sequence[Trial], true: float) -> dict[str, float]:
     than 20 patients were enough; ``reproduced_of_nine``: the p multiplied by nine, as
     Holm does to the smallest; ``covered``: the interval holds the true difference.
     """
-    p = [trial.p(true) for trial in trials]
-    patients = len(trials[0].of_patients)
-    bound = 0 if can_decide(patients) else ENOUGH_PATIENTS
+    seen = [trial.seen(true) for trial in trials]
+    p = [one.p() for one in seen]
+    bound = 0 if can_decide(len(seen[0].of_patients)) else ENOUGH_PATIENTS
     said, alone, of_nine = (
-        [trial.says(true, one, least) for trial, one in zip(trials, ps, strict=True)]
+        [one.says(its, least) for one, its in zip(seen, ps, strict=True)]
         for ps, least in (
             (p, ENOUGH_PATIENTS), (p, bound), (corrected(p, NINE), ENOUGH_PATIENTS)
         )
@@ -167,7 +205,7 @@ def power(trials: Sequence[Trial], true: float) -> dict[str, float]:
         "alone_reproduced": share(alone, REPRODUCED),
         "alone_contradicted": share(alone, CONTRADICTED),
         "reproduced_of_nine": share(of_nine, REPRODUCED),
-        "covered": float(np.mean([t.low <= 0 <= t.high for t in trials])),
+        "covered": float(np.mean([one.low <= true <= one.high for one in seen])),
     }
 
 
@@ -188,8 +226,9 @@ def smallest_reproduced(
     low, high = 0, round(10 * most)
     while low < high:
         true = (low + high) // 2 / 10
-        p = corrected([trial.p(true) for trial in trials], comparisons)
-        said = [trial.says(true, one) for trial, one in zip(trials, p, strict=True)]
+        seen = [trial.seen(true) for trial in trials]
+        p = corrected([one.p() for one in seen], comparisons)
+        said = [one.says(its) for one, its in zip(seen, p, strict=True)]
         if share(said, REPRODUCED) >= often:
             high = (low + high) // 2
         else:

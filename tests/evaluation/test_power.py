@@ -37,7 +37,9 @@ def differences() -> pd.DataFrame:
     )  # fmt: skip
     luck = rows.groupby(["pair", "seed"]).ngroup() * 4.0
     own = random.normal(0, 6, 40)[rows.index // 3]
-    return rows.assign(difference=luck + own + random.normal(0, 2, len(rows)))
+    return rows.assign(
+        difference=luck + own + random.normal(0, 2, len(rows)), found=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +70,32 @@ def test_the_rule_by_hand(numbers, word) -> None:
 def test_the_true_mean_is_what_it_is_said_to_be(differences) -> None:
     for same in (["pair", "seed"], ["pair"]):
         kept = trainings(differences, same)
-        assert np.mean(
-            np.concatenate([p for one in kept for p in one])
-        ) == pytest.approx(0, abs=1e-12)
-    each = [np.mean(np.concatenate(one)) for one in kept]
+        slices = np.concatenate([p for one in kept for p in one])
+        np.testing.assert_allclose(slices.mean(axis=0), [0, 1], atol=1e-12)
+    each = [np.concatenate(one)[:, 0].mean() for one in kept]
     assert np.ptp(each) > 2  # a training's luck stays in
+
+
+def test_where_both_find_nothing_they_stay_equal_whatever_is_true(differences) -> None:
+    """Else a step of the truth past their luck makes gains of them, all at once."""
+    nothing = differences["patient"].isin([0, 1, 2])
+    seen = differences.assign(
+        difference=differences["difference"].mask(nothing, 0.0), found=~nothing
+    )
+    kept = trainings(seen, ["pair", "seed"], only_found=True)
+    slices = np.concatenate([p for one in kept for p in one])
+    np.testing.assert_allclose(slices.mean(axis=0), [0, 1], atol=1e-12)
+    assert ((slices[:, 1] == 0) == (slices[:, 0] == 0)).all()
+    equal = 0
+    for trial in trials(kept, 22, n=20):
+        zero = trial.seen(0).of_patients == 0
+        for true in (2.0, 9.0):
+            found = trial.seen(true)
+            assert ((found.of_patients == 0) == zero).all()
+            moved = found.of_patients[~zero] - trial.seen(0).of_patients[~zero]
+            np.testing.assert_allclose(moved, true * 10 / 7)
+        equal += zero.sum()
+    assert 60 < equal < 200  # of 440, three tenths
 
 
 def test_differences_are_paired_and_in_points() -> None:
@@ -85,6 +108,15 @@ def test_differences_are_paired_and_in_points() -> None:
     )
     found = slice_differences(rows, [("ours", "base")])
     assert found["difference"].tolist() == [25, -25]
+
+
+def test_found_is_what_one_of_the_two_found() -> None:
+    rows = read_runs(RESULTS / "patient", ["cenet", "mscf"]).shared()
+    seen = slice_differences(rows, [("mscf", "cenet")])
+    anything = rows.groupby(["patient", "case", "slice"])["tp"].sum() > 0
+    at = list(zip(seen["patient"], seen["case"], seen["slice"], strict=True))
+    assert seen["found"].tolist() == anything[at].tolist()
+    assert 0.2 < 1 - seen["found"].mean() < 0.4
 
 
 def test_power_rises_with_the_effect_and_with_patients(of_patients) -> None:
@@ -128,7 +160,8 @@ def test_intervals_of_the_excerpt_s_patients_cover_what_the_table_says() -> None
     """Of C1 far less than 95 %: patients with many slices differ most."""
     rows = read_runs(RESULTS / "patient", ["cenet", "mscf"]).shared()
     seen = slice_differences(rows, [("mscf", "cenet")])
-    found = power(trials(trainings(seen, ["pair", "seed"]), 22, n=400), 3.75)
+    kept = trainings(seen, ["pair", "seed"], only_found=True)
+    found = power(trials(kept, 22, n=400), 3.75)
     table = pd.read_csv(RESULTS / "power.csv")
     table = table[table["scenario"] == "excerpt (C1 alone)"]
     kept = table.set_index(["patients", "true"]).loc[(22, 3.75)]
