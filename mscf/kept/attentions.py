@@ -17,12 +17,10 @@ from torch import nn
 
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset
-from mscf.data.spreadsheet import as_csv, as_named
+from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
-from mscf.evaluation.lesion_attention import PAIR
 from mscf.kept.archives import DAMAGED
 from mscf.kept.asking import (
-    COLUMNS,
     Pixel,
     attention_from,
     branch_of,
@@ -215,22 +213,3 @@ def check_parts(seen: Attention) -> None:
         raise ValueError("rows that do not fit")
     if not all(np.isfinite(rows).all() for rows in seen.rows.values()):
         raise ValueError("rows that are not finite")
-
-
-def read_lesion_attention(path: Path) -> pd.DataFrame:
-    """A kept ``lesion_attention.csv``.
-
-    Raises:
-        InputError: there is none, or it is something else.
-    """
-    try:
-        table = pd.read_csv(
-            path, dtype={"case": str, "patient": str}, keep_default_na=False
-        )
-        table = table.astype(dict.fromkeys(PAIR, float))[list(COLUMNS)]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            path, "must be the lesions' attention kept of a run", error,
-            "lesion-attention", "keep the run again: data_scripts/keep_run.py",
-        ) from error  # fmt: skip
-    return as_named(table, ("case", "patient"))

@@ -20,7 +20,7 @@ import pandas as pd
 from torch import nn
 
 from mscf.data.dataset import SliceDataset
-from mscf.data.spreadsheet import as_csv, as_named
+from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, predict
@@ -31,6 +31,7 @@ from mscf.evaluation.volumes import case_rows
 from mscf.kept.attentions import keep_attention
 from mscf.kept.examples import write_examples
 from mscf.kept.finished_run import open_run
+from mscf.kept.kept_table import read_table
 from mscf.models import is_method
 from mscf.replacing import replacing
 from mscf.training.loop import precision
@@ -142,20 +143,10 @@ def read_beside(place: Path, method: str, name: str) -> pd.DataFrame:
     Raises:
         InputError: no run has it, or it is no table.
     """
-    names = "case", "patient"
     tables = []
     for path in sorted((place / method).glob(f"fold-*/seed-*/{name}.csv")):
         fold, seed = (int(part.rpartition("-")[2]) for part in path.parts[-3:-1])
-        try:
-            # As text first: a case may be named NA, a patient 01.
-            table = pd.read_csv(path, dtype="str", keep_default_na=False)
-            numbers = table.columns.difference(names)
-            table[numbers] = table[numbers].apply(pd.to_numeric)
-            tables.append(as_named(table, names).assign(fold=fold, seed=seed))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                path, "must be a table", error, "kept-table", "keep the run again"
-            ) from error
+        tables.append(read_table(path).assign(fold=fold, seed=seed))
     if not tables:
         raise InputError(
             place / method, f"must have kept {name}.csv", "none", "kept-missing",
@@ -169,23 +160,11 @@ def read_context(place: Path, methods: Iterable[str]) -> dict[str, pd.DataFrame]
     found = {
         method: sorted(place.glob(f"{method}/*/*/context.csv")) for method in methods
     }
-    return {method: read_facts(paths[0]) for method, paths in found.items() if paths}
-
-
-def read_facts(path: Path) -> pd.DataFrame:
-    """A ``context.csv``: a row an epoch, numbers only.
-
-    Raises:
-        InputError: it is something else.
-    """
-    try:
-        table = pd.read_csv(path).astype("float64").astype({"epoch": "int64"})
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            path, "must be a table of numbers with an epoch", error, "context-table",
-            "keep the run again",
-        ) from error  # fmt: skip
-    return table
+    return {
+        method: read_table(paths[0], ["epoch"])
+        for method, paths in found.items()
+        if paths
+    }
 
 
 def untrained_rows(

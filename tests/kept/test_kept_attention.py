@@ -15,10 +15,10 @@ from mscf.kept.attentions import (
     keep_attention,
     look,
     read_attention,
-    read_lesion_attention,
     where_it_goes,
     write_attention,
 )
+from mscf.kept.kept_table import read_table
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_run_keeps_a_table_and_of_phantoms_a_file(
 ) -> None:
     keep_attention(network, slices, tmp_path, voxels=False)
     assert [path.name for path in tmp_path.iterdir()] == ["lesion_attention.csv"]
-    assert read_lesion_attention(tmp_path / "lesion_attention.csv").empty
+    assert read_table(tmp_path / "lesion_attention.csv", COLUMNS).empty
     monkeypatch.setattr(Store, "phantoms", True)
     keep_attention(network, slices, tmp_path, voxels=True)
     seen = read_attention(tmp_path / "attention.npz")
@@ -151,8 +151,8 @@ def test_a_kept_table_reads_back_and_another_is_refused(tmp_path) -> None:
     }  # fmt: skip
     table = pd.DataFrame([values])
     path.write_text(as_csv(table))
-    pd.testing.assert_frame_equal(read_lesion_attention(path), table)
+    pd.testing.assert_frame_equal(read_table(path, COLUMNS), table)
     for text in ("", "case,slice\n1,2\n", as_csv(table).replace("1.5", "x")):
         path.write_text(text)
-        with pytest.raises(InputError, match=r"\[lesion-attention\]"):
-            read_lesion_attention(path)
+        with pytest.raises(InputError, match=r"\[kept-table\]"):
+            read_table(path, COLUMNS)
