@@ -17,7 +17,7 @@ from torch import nn
 from mscf.data.case_slices import LIVER
 from mscf.data.dataset import SliceDataset
 from mscf.errors import InputError, SettingsError
-from mscf.kept.archives import DAMAGED
+from mscf.kept.archives import arrays_of, take_scales
 from mscf.kept.asking import (
     BONE,
     SIDE,
@@ -175,21 +175,18 @@ def read_asked(path: Path) -> AskedSlice:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: kept[name][()] for name in kept.files}
-        found = sorted(int(n.removeprefix("looks")) for n in arrays if "looks" in n)
+    with arrays_of(
+        path, "must be a slice that was asked", "any-pixel-file",
+        "keep the run of phantoms again: data_scripts/keep_run.py --any-pixel",
+    ) as kept:  # fmt: skip
+        arrays = {name: values[()] for name, values in kept.items()}  # text, numbers
+        parts = {kind: take_scales(arrays, kind) for kind in OF_SCALE}
         scales = [
-            AskedScale(c, **{name: arrays.pop(f"{name}{c}") for name in OF_SCALE})
-            for c in found
+            AskedScale(c, **{kind: by_scale[c] for kind, by_scale in parts.items()})
+            for c in parts["looks"]
         ]
         asked = AskedSlice(**arrays, scales=tuple(scales))
         check_parts(asked)
-    except DAMAGED as error:
-        raise InputError(
-            path, "must be a slice that was asked", error, "any-pixel-file",
-            "keep the run of phantoms again: data_scripts/keep_run.py --any-pixel",
-        ) from error  # fmt: skip
     return asked
 
 

@@ -18,8 +18,8 @@ from torch import nn
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv
-from mscf.errors import InputError, SettingsError
-from mscf.kept.archives import DAMAGED
+from mscf.errors import SettingsError
+from mscf.kept.archives import arrays_of, take_scales
 from mscf.kept.asking import (
     Pixel,
     attention_from,
@@ -181,25 +181,14 @@ def read_attention(path: Path) -> Attention:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
+    with arrays_of(
+        path, "must be the attention kept of a run", "attention-file",
+        "keep the run again: data_scripts/keep_run.py",
+    ) as arrays:  # fmt: skip
         scales = {kind: take_scales(arrays, kind) for kind in ("rows", "affinity")}
         seen = Attention(**arrays, **scales)
         check_parts(seen)
-    except DAMAGED as error:
-        raise InputError(
-            path, "must be the attention kept of a run", error, "attention-file",
-            "keep the run again: data_scripts/keep_run.py",
-        ) from error  # fmt: skip
     return seen
-
-
-def take_scales(arrays: dict[str, NDArray], kind: str) -> dict[int, NDArray]:
-    """Takes ``<kind><channels>`` out of a file's arrays, fewest channels first."""
-    names = [name for name in arrays if name.startswith(kind)]
-    found = {int(name.removeprefix(kind)): arrays.pop(name) for name in names}
-    return dict(sorted(found.items()))
 
 
 def check_parts(seen: Attention) -> None:

@@ -22,7 +22,7 @@ from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation_mode import evaluation_mode
-from mscf.kept.archives import DAMAGED
+from mscf.kept.archives import arrays_of
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
 from mscf.models import build
@@ -83,23 +83,13 @@ def read_attributions(path: Path) -> Kept:
     Raises:
         InputError: there is none, or it is something else.
     """
-    todo = "keep a finished run with --attributions: data_scripts/keep_run.py"
-    try:
-        with np.load(path) as file:
-            kept = dict(file)
+    with arrays_of(
+        path, "must hold attributions", "attribution-file",
+        "keep a finished run with --attributions: data_scripts/keep_run.py",
+    ) as kept:  # fmt: skip
         missing = set(ALWAYS) - kept.keys() or set(named_maps(kept)) - kept.keys()
-    except FileNotFoundError as error:
-        raise InputError(
-            path, "must be there", "no finished run yet", "attribution-missing", todo
-        ) from error
-    except DAMAGED as error:
-        raise InputError(
-            path, "must hold attributions", error, "attribution-file", todo
-        ) from error
-    if missing:
-        raise InputError(
-            path, f"must hold {min(missing)}", "other arrays", "attribution-file", todo
-        )
+        if missing:
+            raise ValueError(f"no {min(missing)}")
     return kept
 
 

@@ -21,10 +21,10 @@ from torch import nn
 
 from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
-from mscf.errors import InputError, SettingsError
+from mscf.errors import SettingsError
 from mscf.evaluation.separation import separation, separation_rows
 from mscf.evaluation_mode import evaluation_mode
-from mscf.kept.archives import DAMAGED
+from mscf.kept.archives import arrays_of
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
 from mscf.replacing import replacing
@@ -156,21 +156,10 @@ def read_examples(folder: Path, needed: str = "probability") -> Examples:
     Raises:
         InputError: there are none, they are damaged, or lack the array ``needed``.
     """
-    path = folder / "examples.npz"
-    keep = "keep the run of phantoms again: data_scripts/keep_run.py --examples 8"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kept = dict(file)
-    except FileNotFoundError:
-        raise InputError(
-            path, "must be there", "no file", "examples-none", keep
-        ) from None
-    except DAMAGED as error:
-        raise InputError(
-            path, "must be readable", error, "examples-read", keep
-        ) from error
-    if needed not in kept:
-        raise InputError(
-            path, f"must hold {needed}", ", ".join(kept), "examples-missing", keep
-        )
+    with arrays_of(
+        folder / "examples.npz", "must hold examples", "examples-read",
+        "keep the run of phantoms again: data_scripts/keep_run.py --examples 8",
+    ) as kept:  # fmt: skip
+        if needed not in kept:
+            raise ValueError(f"no {needed}, but {', '.join(kept)}")
     return kept
