@@ -17,16 +17,11 @@ from typing import Protocol
 from tqdm import tqdm
 
 from mscf.data.cases import PERSONS, lits_files, natural
-from mscf.data.download_record import (
-    Record,
-    open_record,
-    read_note,
-    write_note,
-    write_text,
-)
+from mscf.data.download_record import Record, open_record, write_text
 from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
 from mscf.data.lits import check_lits, is_lits
 from mscf.data.part_file import check_room, fetch_whole, progress
+from mscf.data.sealed import read_sealed, write_sealed
 from mscf.data.streamed_volume import StreamedVolume
 from mscf.data.tar_index import BLOCK, LAYOUT, Member, index, parsed, refused
 from mscf.errors import (
@@ -285,14 +280,14 @@ def read_index(source: Source, out: Path) -> list[Member]:
     if isinstance(source, RemoteFile):
         listed = [list(vars(member).values()) for member in members]
         of = {"address": source.name, "etag": source.etag, "total": source.total}
-        write_note(cache, {**of, "members": listed})
+        write_sealed(cache, {**of, "members": listed})
     return members
 
 
 def known_index(cache: Path, source: RemoteFile) -> list[Member]:
     """The index of an earlier call; none if it is of another file or not as written."""
     try:
-        known = read_note(cache)
+        known = read_sealed(cache)
         members = [Member(*row) for row in known["members"]]
         same = [known["address"], known["etag"], known["total"]]
         good = same == [source.name, source.etag, source.total] and all(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from mscf.data.part_file import digest_of
-from mscf.data.store_writer import sha256_of_record
+from mscf.data.sealed import read_sealed, write_sealed
 from mscf.data.tar_index import LAYOUT
 from mscf.errors import Finding, StorageError, cannot_write, warn
 from mscf.replacing import replacing
@@ -30,9 +29,9 @@ class Record:
     complete: bool = False
 
     def write(self) -> None:
-        """Replaces the file."""
+        """Replaces the file; sealed: a changed name in it would fetch another case."""
         rest = {k: v for k, v in vars(self).items() if k != "path"}
-        write_note(self.path, {"mscf": version("mscf"), **rest})
+        write_sealed(self.path, {"mscf": version("mscf"), **rest})
 
     def holds(self, path: str) -> bool:
         """Whether a file is here as it came."""
@@ -75,7 +74,7 @@ def open_record(out: Path) -> Record:
 def read_record(path: Path) -> Record:
     """What ``Record.write`` wrote; a damaged one is begun anew, with a warning."""
     try:
-        said = read_note(path)
+        said = read_sealed(path)
         record = Record(
             path, said["address"], said["etag"], said["cases"], dict(said["files"]),
             said["complete"],
@@ -99,25 +98,6 @@ def read_record(path: Path) -> Record:
         )
     )
     return Record(path)
-
-
-def write_note(path: Path, note: dict) -> None:
-    """JSON with its own digest: a changed name in it would fetch another case."""
-    sealed = {**note, "sha256": sha256_of_record(note)}
-    write_text(path, json.dumps(sealed, indent=1) + "\n")
-
-
-def read_note(path: Path) -> dict:
-    """What ``write_note`` wrote.
-
-    Raises:
-        ValueError: it has been changed since, or is no JSON object; KeyError, TypeError
-            likewise.
-    """
-    note = json.loads(path.read_text(encoding="utf-8"))
-    if note.pop("sha256") != sha256_of_record(note):
-        raise ValueError("its digest does not agree")
-    return note
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,15 +26,9 @@ from mscf.data.cases import Case, are_phantoms, find_cases
 from mscf.data.nifti import promised_slices
 from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.processes import how_many, in_order
+from mscf.data.sealed import read_sealed, write_sealed
 from mscf.data.spreadsheet import as_named
-from mscf.data.store_writer import (
-    ARRAYS,
-    Writer,
-    checksum_of,
-    read_store_record,
-    sources_of,
-    write_record,
-)
+from mscf.data.store_writer import ARRAYS, Writer, checksum_of, sources_of
 from mscf.errors import (
     CheckpointError,
     Finding,
@@ -228,7 +222,7 @@ def open_store(folder: Path | str) -> Store:
             "make one with data_scripts/prepare.py IN STORE",
         )  # fmt: skip
     try:
-        record = read_store_record(path)
+        record = read_sealed(path, older=True)
         whole = record["complete"] is True and record["settings"]["version"] == VERSION
         index = pd.read_csv(folder / "index.csv", dtype=TYPES, keep_default_na=False)
         index = as_named(index, ("case", "patient")).set_index("row", drop=False)
@@ -311,7 +305,7 @@ def unchanged_store(
     store.verify()
     if "phantoms" not in store.record:  # of an older version
         record = {**store.record, "phantoms": phantoms}
-        write_record(target, record)
+        write_sealed(target / "store.json", record)
         return open_store(target)
     return store
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mscf.data.case_slices import CaseSlices
 from mscf.data.cases import Case
+from mscf.data.sealed import write_sealed
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import CheckpointError, InputError, StorageError, cannot_write
 from mscf.replacing import replacing, reserve, sync
@@ -133,7 +134,7 @@ class Writer:
             raise self._no_room(error) from error
         with replacing(self.target / "index.csv") as file:
             file.write(text)
-        write_record(self.target, self._record(text))
+        write_sealed(self.target / "store.json", self._record(text))
         self.journal_path.unlink()
 
     def discard(self) -> None:
@@ -230,34 +231,6 @@ def sha256_of(path: Path) -> str | None:
 def checksum_of(settings: dict, index: bytes) -> str:
     """The digest of a store: its settings and its index, which digests the slices."""
     return hashlib.sha256(json.dumps(settings).encode() + index).hexdigest()
-
-
-def write_record(folder: Path, record: dict) -> None:
-    """``store.json``: with it a store is whole. Its ``sha256`` is over all the rest."""
-    record = {name: value for name, value in record.items() if name != "sha256"}
-    with replacing(folder / "store.json") as file:
-        json.dump({**record, "sha256": sha256_of_record(record)}, file, indent=1)
-        file.write("\n")
-
-
-def read_store_record(path: Path) -> dict:
-    """What ``write_record`` wrote; older ones have no digest.
-
-    Raises:
-        ValueError: it has been changed since, or is no JSON object.
-    """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(record, dict):
-        raise ValueError("no JSON object")
-    digest = record.pop("sha256", None)
-    if digest not in (None, sha256_of_record(record)):
-        raise ValueError("its digest does not agree")
-    return record
-
-
-def sha256_of_record(record: dict) -> str:
-    """The digest of a store's record, independent of how it lies in the file."""
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def npy_header(dtype: np.dtype, n: int, slice_px: int) -> bytes:

@@ -12,7 +12,7 @@ from server import cut, serve, status
 from mscf.data import http_ranges
 from mscf.data.cases import find_cases
 from mscf.data.download import download, patients
-from mscf.data.download_record import read_note, write_note
+from mscf.data.sealed import read_sealed, write_sealed
 from mscf.data.volume import read_labels, read_volume
 from mscf.errors import DownloadError, SettingsError, StorageError
 
@@ -304,10 +304,10 @@ def test_an_index_that_does_not_fit_is_made_again(site, tmp_path) -> None:
     served = site()
     download(tmp_path / "out", 2, served.address)
     path = tmp_path / "out/tar_index.json"
-    known = read_note(path)
+    known = read_sealed(path)
     rows = [row for row in known["members"] if row[0] == "imagesTr/liver_2.nii.gz"]
     rows[0][1] += 512
-    write_note(path, known)
+    write_sealed(path, known)
     download(tmp_path / "out", 3, served.address)
     assert files_in(tmp_path / "out") == subset(0, 1, 2)
 
