@@ -6,9 +6,7 @@ and without a network. Where no script runs, a strip of chosen pixels stands the
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mscf.visualisation.attention import MAP_COLOURS, draw_attention, position_of
+from mscf.visualisation.embedded import as_address, as_text, grey_png
 from mscf.visualisation.segmentations import draw_contour, mark_sides
 from mscf.visualisation.style import LIVER, MISS, TRUTH
 from mscf.visualisation.viewer import png_of
@@ -77,7 +76,7 @@ def ask_page(asked: AskedSlice) -> str:
         "id": "ask-" + hashlib.sha256(data.encode()).hexdigest()[:8],
         "height": height,
         "width": width,
-        "slice": as_address(slice_png(asked)),
+        "slice": as_address(grey_png(asked.hu, asked.window)),
         "alt": escape(
             f"CT slice {asked.slice} of {asked.case}, liver and tumour outlined"
         ),
@@ -208,14 +207,6 @@ def picture(asked: AskedSlice, a: int) -> str:
     )
 
 
-def slice_png(asked: AskedSlice) -> bytes:
-    """The slice as it is, a pixel a pixel."""
-    file = io.BytesIO()
-    low, high = asked.window
-    plt.imsave(file, asked.hu, format="png", cmap="gray", vmin=low, vmax=high)
-    return file.getvalue()
-
-
 def border(mask: NDArray[np.bool_]) -> str:
     """The edges between pixels of a mask and others, as the path of an SVG."""
     padded = np.pad(mask, 1)
@@ -223,13 +214,3 @@ def border(mask: NDArray[np.bool_]) -> str:
     down = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
     edges = [f"M{c} {r}h1" for r, c in across] + [f"M{c} {r}v1" for r, c in down]
     return "".join(edges)
-
-
-def as_address(png: bytes) -> str:
-    """A picture as an address that holds it."""
-    return f"data:image/png;base64,{as_text(png)}"
-
-
-def as_text(content: bytes) -> str:
-    """Bytes in letters that HTML leaves as they are."""
-    return base64.b64encode(content).decode()

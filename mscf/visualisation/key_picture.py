@@ -6,16 +6,14 @@ bar are lines, sharp on any screen and paper.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 
+from mscf.visualisation.embedded import as_address, grey_png
 from mscf.visualisation.segmentations import Image
 from mscf.visualisation.style import FALSE_POSITIVE, LIVER_WINDOW, MISS
 
@@ -83,12 +81,13 @@ def key_picture(
     shown = window_around(lesion, hu.shape, spacing)
     width, height = shown.width, shown.height
     part = hu[shown.top :, shown.left :][: shown.rows, : shown.columns]
+    png = grey_png(part, LIVER_WINDOW)
     size = max(width, height) / 17  # of letters
     drawn = [
         f'<svg class="key" viewBox="0 0 {width:.2f} {height:.2f}" role="img" '
         f'aria-label="{description}">',
         f'<image width="{width:.2f}" height="{height:.2f}" '
-        f'preserveAspectRatio="none" href="{as_png(part)}"/>',
+        f'preserveAspectRatio="none" href="{as_address(png)}"/>',
         *(outline(shown, line, MISS, ' stroke-dasharray="3 2"') for line in others),
         *(outline(shown, line, FALSE_POSITIVE) for line in lesion),
         *(calliper(shown, ends) for ends in callipers),
@@ -97,14 +96,6 @@ def key_picture(
     if sides:
         drawn.append(words(0.4 * size, height / 2, "R", size, "start"))
     return "\n".join([*drawn, "</svg>"])
-
-
-def as_png(hu: Image) -> str:
-    """A windowed slice as the address of a picture that holds it."""
-    file = io.BytesIO()
-    low, high = LIVER_WINDOW
-    imsave(file, hu, cmap="gray", vmin=low, vmax=high, format="png")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def outline(shown: Window, line: Places, colour: str, dashes: str = "") -> str:
