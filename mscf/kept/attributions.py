@@ -106,11 +106,7 @@ def opened(
     with torch.random.fork_rng():
         torch.manual_seed(run.settings.seed + 1)  # not its own: it began with that
         untrained = build(run.settings.method)
-    if not hasattr(untrained, "contexts"):
-        raise SettingsError(
-            folder, "must be of a method with context blocks", run.settings.method,
-            "no-contexts", "choose a run of mscf",
-        )  # fmt: skip
+    run.check_contexts(untrained)
     return run.network(), untrained, most_tumour(run.test, n)
 
 

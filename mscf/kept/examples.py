@@ -131,11 +131,7 @@ def examples_of_run(
     check_at_least(1, n=n)
     run = open_run(folder, data)
     network = run.network()
-    if not hasattr(network, "contexts"):
-        raise SettingsError(
-            "run", "must be of a method with context blocks", run.settings.method,
-            "no-contexts", "choose a run of mscf",
-        )  # fmt: skip
+    run.check_contexts(network)
     chosen = choose_examples(run.test.index, n)
     return examples(network, run.test, chosen), separation_rows(network, run.test)
 

@@ -11,7 +11,7 @@ from torch import nn
 from mscf.checkpoint import load_weights, read_checkpoint
 from mscf.data.dataset import SliceDataset
 from mscf.data.store import Store, open_store
-from mscf.errors import CheckpointError
+from mscf.errors import CheckpointError, SettingsError
 from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.tables import read_rows
 from mscf.models import build
@@ -45,6 +45,14 @@ class FinishedRun:
         weights, _ = read_checkpoint(self.folder / "best.ckpt")
         load_weights(network, weights, self.folder / "best.ckpt")
         return network.eval()
+
+    def check_contexts(self, network: nn.Module) -> None:
+        """Refuses a run of a method whose network has no context blocks."""
+        if not hasattr(network, "contexts"):
+            raise SettingsError(
+                self.folder, "must be of a method with context blocks",
+                self.settings.method, "no-contexts", "choose a run of mscf",
+            )  # fmt: skip
 
 
 def open_run(folder: Path, data: Path | str | None = None) -> FinishedRun:
