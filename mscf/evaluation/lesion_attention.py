@@ -151,7 +151,7 @@ def scale_summaries(rows: pd.DataFrame) -> Iterator[dict[str, float]]:
         drawn = drawn if n > 1 else np.full_like(drawn, np.nan)  # no interval of one
         summary = {
             "channels": channels,
-            "patients": patients.nunique(),
+            "patients": n,
             "slices": len(of_scale),
             "pairs": int(of_scale["pairs"].sum()),
             **of_scale[["lesion_to_lesion", "liver_asked", "liver_asking"]].mean(),

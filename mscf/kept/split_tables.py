@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, warn
 from mscf.evaluation.comparable import (
     check_some_shared,
@@ -22,7 +23,7 @@ from mscf.evaluation.comparable import (
 from mscf.evaluation.differences import against_baselines
 from mscf.evaluation.ranking import ranking
 from mscf.evaluation.runs import read_runs
-from mscf.evaluation.tables import as_csv, summary
+from mscf.evaluation.tables import summary
 from mscf.models import METHODS, VARIANTS, is_method
 from mscf.replacing import replacing
 
