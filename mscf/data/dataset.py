@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mscf.data.augment import augment
-from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
+from mscf.data.volume import TUMOUR
 
 WINDOW = (-40.0, 160.0)  # HU; a usual liver window, open point 24
 

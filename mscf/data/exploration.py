@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.cases import Case
 from mscf.data.processes import how_many, in_order
-from mscf.data.volume import as_slices, read_labels, read_volume
+from mscf.data.volume import LIVER, TUMOUR, as_slices, read_labels, read_volume
 from mscf.errors import SettingsError
 
 BODY = -200  # HU; below it is air, lung or the table's foam

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.cases import Case, find_masks, with_patients
 from mscf.data.spreadsheet import as_csv
-from mscf.data.volume import as_slices, read_labels, read_mask
+from mscf.data.volume import TUMOUR, as_slices, read_labels, read_mask
 from mscf.errors import (
     Finding,
     InputError,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 from scipy.signal import correlate
 
-from mscf.data.case_slices import LIVER, TUMOUR
+from mscf.data.volume import LIVER, TUMOUR
 from mscf.evaluation.masks import Mask
 from mscf.evaluation.results_table import p_as_text
 from mscf.evaluation.statistics import (

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.volume import LIVER, TUMOUR
 from mscf.evaluation.evaluate import device_of
 from mscf.evaluation_mode import evaluation_mode
 

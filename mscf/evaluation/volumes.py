@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.dataset import SliceDataset
+from mscf.data.volume import TUMOUR
 from mscf.evaluation.masks import Mask
 from mscf.evaluation.metrics import volume_metrics
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.cases import PERSONS, Case
 from mscf.data.dataset import as_cenet, three_channels, windowed
 from mscf.data.dicom import read_series
@@ -30,6 +29,7 @@ from mscf.data.geometry import UNKNOWN
 from mscf.data.inputs import find_livers, find_scans
 from mscf.data.resize import AIR, pad_to_square, resize_back, resize_images
 from mscf.data.scan import Scan, SliceFile, read_labels_of, read_scan, write_on_grid
+from mscf.data.volume import TUMOUR
 from mscf.errors import (
     Finding,
     InputError,

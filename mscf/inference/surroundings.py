@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from mscf.data.case_slices import LIVER
+from mscf.data.volume import LIVER
 
 NEAR, FAR = 2.0, 10.0  # mm from a lesion, or pixels where the spacing is unknown
 

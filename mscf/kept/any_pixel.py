@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from mscf.data.case_slices import LIVER
 from mscf.data.dataset import SliceDataset
+from mscf.data.volume import LIVER
 from mscf.errors import InputError, SettingsError
 from mscf.kept.archives import arrays_of, take_scales
 from mscf.kept.asking import (

@@ -19,8 +19,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mscf.data.case_slices import LIVER
 from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.volume import LIVER
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation.lesion_attention import PAIR, lesions_of, pair_rows
 from mscf.kept.parameters import check_at_least

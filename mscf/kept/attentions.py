@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv
+from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import SettingsError
 from mscf.kept.archives import arrays_of, take_scales
 from mscf.kept.asking import (

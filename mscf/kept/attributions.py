@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation_mode import evaluation_mode
 from mscf.kept.archives import arrays_of

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mscf.data.case_slices import LIVER, TUMOUR
 from mscf.data.dataset import SliceDataset, three_channels
+from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import SettingsError
 from mscf.evaluation.separation import separation, separation_rows
 from mscf.evaluation_mode import evaluation_mode

@@ -17,7 +17,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.cases import Case
 from mscf.data.digests import Digests
 from mscf.data.own_labels import cases_of
@@ -25,6 +24,7 @@ from mscf.data.scan import read_labels_of
 from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import prepare_cases
 from mscf.data.verify import REFUSED, Checked, check_case, refusals
+from mscf.data.volume import TUMOUR
 from mscf.errors import Finding, SettingsError, raise_all
 from mscf.evaluation.folders import FolderTables, evaluate_pairs
 from mscf.evaluation.metrics import summarise, summarise_volumes

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import prepare
+from mscf.data.volume import TUMOUR
 from mscf.evaluation.baseline import fit_threshold
 
 pytestmark = [pytest.mark.check, pytest.mark.timeout(600)]
