@@ -26,7 +26,7 @@ from mscf.training.schedule import PATIENCE, Schedule
 COLUMNS = ["dice", "hd", "jaccard", "precision", "recall", "specificity", "f1"]
 SIDE = 448  # pixels of a slice
 SLICES, TEST_SLICES = 7_190, 1_438
-CASES = LITS  # of the 131 volumes those with tumour; assumed in the simulation
+CASES = LITS  # of the 131 volumes those with tumour; assumed
 ALIKE = 0.3  # correlation of the Dice of two slices of a patient; assumed
 HALF = 0.005  # a printed number is known to this
 DIAGONAL = math.hypot(SIDE, SIDE)
@@ -169,23 +169,6 @@ def own_rows(place: Path) -> pd.DataFrame:
     share = 100 * once["truth_px"] / (once["height"] * once["width"])
     tumour = share.groupby(once["method"]).mean()
     return rates.assign(tumour=tumour, patients=table["patients"])
-
-
-def simulated_neighbours(cases: int = CASES, seed: int = 0, times: int = 20) -> float:
-    """Share of test slices with a direct neighbour in training, split by slice 4:1.
-
-    Every case has one run of slices, all of about the same length.
-    """
-    random = np.random.default_rng(seed)
-    case = np.sort(np.arange(SLICES) % cases)
-    same = np.r_[False, case[1:] == case[:-1], False]  # with the one before, after
-    shares = []
-    for _ in range(times):
-        tested = random.permutation(SLICES) < TEST_SLICES
-        trained = np.r_[False, ~tested, False]
-        near = (trained[:-2] & same[:-1]) | (trained[2:] & same[1:])
-        shares.append(near[tested].mean())
-    return float(np.mean(shares))
 
 
 def standard_error(deviation: float, design_effect: float = 1) -> float:
