@@ -54,19 +54,16 @@ class Fault(Exception):  # noqa: N818 (it never leaves this file)
 
 
 class RemoteFile:
-    """One file of a server; its ETag and length are learnt from the first answer.
+    """One file of a server, by its address: https, without user and password.
 
-    Args:
-        address: https, without user and password.
-        etag: of an earlier answer, where a download is gone on with.
-        total: bytes, the same.
+    Its ETag and length are learnt from the first answer.
     """
 
-    def __init__(
-        self, address: str, etag: str | None = None, total: int | None = None
-    ) -> None:
+    def __init__(self, address: str) -> None:
         check_address(address)
-        self.address, self.etag, self.total = address, etag, total
+        self.address = address
+        self.etag: str | None = None
+        self.total: int | None = None  # bytes
         self.requests = self.moved = 0  # answers asked for, bytes of their bodies
         self._connections: dict[tuple[str, str], HTTPConnection] = {}
         self._reusable = True  # whether the last answer was read to its end

@@ -22,7 +22,7 @@ STARTS = 6  # at the first byte, with a server that never lets it end
 TAR_END = bytes(1024)  # two blocks of zeros
 
 
-def fetch_whole(address: str, target: Path, md5: str, beside: int = 0) -> None:
+def fetch_whole(address: str, target: Path, md5: str) -> None:
     """Downloads ``address`` to ``target``, whose digest must be ``md5``.
 
     What has come lies in ``NAME.part``, what it is of in ``NAME.part.json``; another
@@ -32,12 +32,12 @@ def fetch_whole(address: str, target: Path, md5: str, beside: int = 0) -> None:
         address: of a tar.
         target: gets its name only when length and digest agree.
         md5: 32 hexadecimal digits.
-        beside: times its size that must stay free for what is unpacked from it.
 
     Raises:
         DownloadError: not to be had, or another digest twice; the file is kept as
             ``NAME.bad`` then.
-        StorageError: no room, no permission; ``NAME.part`` stays.
+        StorageError: no room for it and, as large, for what is unpacked from it; no
+            permission; ``NAME.part`` stays.
     """
     try:
         if target.exists():
@@ -45,7 +45,7 @@ def fetch_whole(address: str, target: Path, md5: str, beside: int = 0) -> None:
             return
         part = target.with_name(target.name + ".part")
         for attempt in ("first", "second"):
-            found = fetch_part(address, part, beside)
+            found = fetch_part(address, part)
             if found == md5:
                 sync(part)
                 part.replace(target)
@@ -64,7 +64,7 @@ def fetch_whole(address: str, target: Path, md5: str, beside: int = 0) -> None:
     raise wrong_digest(target.with_name(target.name + ".bad"), md5, found)
 
 
-def fetch_part(address: str, part: Path, beside: int) -> str:
+def fetch_part(address: str, part: Path) -> str:
     """Brings ``part`` to its end, from wherever it is; its MD5."""
     remote = remote_of(address, part)
     try:
@@ -72,7 +72,7 @@ def fetch_part(address: str, part: Path, beside: int) -> str:
             digest = digest_of(part) if part.exists() else md5_digest()
             before = size_of(part)
             try:
-                grow(remote, part, digest, beside)
+                grow(remote, part, digest)
             except (FileChanged, NoRanges) as error:
                 f = error.finding
                 warn(Finding(f.file, f.must, f.found, f.check, "starting anew"))
@@ -93,7 +93,7 @@ def fetch_part(address: str, part: Path, beside: int) -> str:
     )  # fmt: skip
 
 
-def grow(remote: RemoteFile, part: Path, digest: hashlib._Hash, beside: int) -> None:
+def grow(remote: RemoteFile, part: Path, digest: hashlib._Hash) -> None:
     """Appends what is missing."""
     at = size_of(part)
     with progress(part.stem, remote.total, at) as bar, part.open("ab", 0) as file:
@@ -101,8 +101,7 @@ def grow(remote: RemoteFile, part: Path, digest: hashlib._Hash, beside: int) -> 
         for chunk in remote.chunks(at):
             if fresh:  # only now it is known how long the file is, and which one
                 bar.total = remote.total
-                total = remote.total or 0
-                check_room(part.parent, total - at + beside * total)
+                check_room(part.parent, 2 * (remote.total or 0) - at)  # and unpacked
                 note_state(remote, part)
                 fresh = False
             write_all(file, chunk)
