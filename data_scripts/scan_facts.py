@@ -96,7 +96,7 @@ def copied(cases: Path, size: int, seed: int, fold: int) -> dict[str, Any]:
         for kind in ("slice", "patient"):
             split = make_split(store.index, kind, seed)
             training, test = train_and_test_rows(store.index, split, fold)
-            rows = evaluate_copying(store, training, test, surface=False)
+            rows = evaluate_copying(store, training, test)
             beside = has_neighbour(store.index, test, training)
             found[kind] = {
                 "training_slices": len(training),

@@ -79,7 +79,7 @@ def liver_histograms(
 
 
 def evaluate_threshold(
-    threshold: Threshold, store: Store, rows: NDArray[np.int64], surface: bool = True
+    threshold: Threshold, store: Store, rows: NDArray[np.int64]
 ) -> pd.DataFrame:
     """One row a slice, the columns of ``evaluate.evaluate``."""
     return pd.DataFrame(
@@ -87,7 +87,6 @@ def evaluate_threshold(
             store.index.iloc[row],
             threshold.mask(store.images[row], store.masks[row]),
             store.masks[row] == TUMOUR,
-            surface,
         )
         for row in rows
     )

@@ -55,7 +55,6 @@ def evaluate_copying(
     training: NDArray[np.int64],
     test: NDArray[np.int64],
     window: tuple[float, float] = WINDOW,
-    surface: bool = True,
 ) -> pd.DataFrame:
     """One row a test slice, the columns of ``evaluate.evaluate`` and of the copied one.
 
@@ -69,12 +68,7 @@ def evaluate_copying(
         same_case = entry["case"] == origin["case"]
         away = abs(int(entry["slice"]) - int(origin["slice"]))
         rows.append(
-            slice_row(
-                entry,
-                store.masks[source] == TUMOUR,
-                store.masks[row] == TUMOUR,
-                surface,
-            )
+            slice_row(entry, store.masks[source] == TUMOUR, store.masks[row] == TUMOUR)
             | {
                 "copied_row": int(source),
                 "same_patient": entry["patient"] == origin["patient"],

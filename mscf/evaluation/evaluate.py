@@ -23,7 +23,6 @@ def evaluate(
     slices: SliceDataset,
     batch_size: int = 8,
     device: torch.device | str | None = None,
-    surface: bool = True,
 ) -> pd.DataFrame:
     """One row a slice, in the order of ``slices``: who it is, counts, rates, distances.
 
@@ -37,7 +36,7 @@ def evaluate(
         for positions, masks in predict(model, slices, batch_size, device):
             for i, mask in zip(positions, masks, strict=True):
                 truth = slices[i][1][0].numpy() > 0.5
-                rows.append(slice_row(slices.index.iloc[i], mask, truth, surface))
+                rows.append(slice_row(slices.index.iloc[i], mask, truth))
             progress.update(len(positions))
     return pd.DataFrame(rows)
 
@@ -94,10 +93,7 @@ def tumour_mask(logits: Tensor) -> Tensor:
 
 
 def slice_row(
-    entry: pd.Series,
-    prediction: NDArray[np.bool_],
-    truth: NDArray[np.bool_],
-    surface: bool = True,
+    entry: pd.Series, prediction: NDArray[np.bool_], truth: NDArray[np.bool_]
 ) -> dict[str, float | int | str]:
     """The row of one slice; ``entry`` is its row in the store's index."""
     known = bool(entry["spacing_known"])
@@ -111,7 +107,7 @@ def slice_row(
         "width": width,
         "spacing_y": spacing[0] if known else np.nan,
         "spacing_x": spacing[1] if known else np.nan,
-        **slice_metrics(prediction, truth, spacing, surface=surface),
+        **slice_metrics(prediction, truth, spacing, surface=True),
     }
 
 

@@ -158,7 +158,7 @@ def test_on_the_excerpt_copying_is_as_the_page_says(tmp_path) -> None:
     for kind in ("slice", "patient"):
         split = make_split(store.index, kind, seed=0)
         training, test = train_and_test_rows(store.index, split, fold=0)
-        rows = evaluate_copying(store, training, test, surface=False)
+        rows = evaluate_copying(store, training, test)
         beside = has_neighbour(store.index, test, training).mean()
         found[kind] = [len(test), *np.round([beside, rows["dice"].mean()], 2)]
     assert found == {"slice": [74, 0.93, 0.71], "patient": [64, 0.0, 0.03]}
