@@ -21,14 +21,14 @@ INSIDE = 0.95  # of single runs lie within a band
 
 
 def single_gains(
-    rows: pd.DataFrame, ours: str, baselines: Sequence[str], metric: str = "dice"
+    rows: pd.DataFrame, ours: str, baselines: Sequence[str]
 ) -> pd.DataFrame:
-    """Ours minus each baseline, once for each run that both have.
+    """Dice of ours minus each baseline's, once for each run that both have.
 
     ``rows`` are of ``per_slice.csv``; a run is a fold and a seed, and both methods are
     tested on its slices. Columns: baseline, fold, seed, difference of the means.
     """
-    means = rows.groupby(["method", *RUN])[metric].mean().unstack("method")
+    means = rows.groupby(["method", *RUN])["dice"].mean().unstack("method")
     if ours not in means:
         return pd.DataFrame(columns=["baseline", *RUN, "difference"])
     there = [key for key in baselines if key in means]
@@ -58,16 +58,14 @@ def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"runs": int})
 
 
-def by_test_patients(
-    rows: pd.DataFrame, ours: str, baselines: Sequence[str], metric: str = "dice"
-) -> float:
+def by_test_patients(rows: pd.DataFrame, ours: str, baselines: Sequence[str]) -> float:
     """The deviation "all" of `scatter`, if trainings were alike and only patients not.
 
     Each run tests other patients, few of them. Their mean's variance is that of draws
     of its own patients with replacement, pooled over runs as there; NaN where no
     baseline has several.
     """
-    dice = rows.pivot(index=[*RUN, *SLICE], columns="method", values=metric)
+    dice = rows.pivot(index=[*RUN, *SLICE], columns="method", values="dice")
     total = free = 0.0
     for baseline in dice.columns.intersection(baselines):
         gains = (dice[ours] - dice[baseline]).dropna().reset_index(name="gain")
@@ -86,19 +84,19 @@ def variance_over_patients(gains: pd.DataFrame) -> float:
     return float(drawn.var()) * n / (n - 1) if n > 1 else math.nan
 
 
-def expected_means(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
-    """A row a method: its runs, mean over all slices, lowest and highest run, noise.
+def expected_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a method: runs, mean Dice over all slices, lowest and highest run, noise.
 
     Within ``noise`` of that mean lies another run, as often as `INSIDE` says: the band
     of all methods with several runs, and how far the mean itself may be off; NaN where
     none has two. Where all methods' runs move together with the patients that they are
     tested on, they count for fewer, and less lies within.
     """
-    means = rows.groupby(["method", *RUN], sort=False)[metric].mean().reset_index()
+    means = rows.groupby(["method", *RUN], sort=False)["dice"].mean().reset_index()
     table = scatter(means.set_axis(["baseline", *RUN, "difference"], axis=1))
     band = table.loc["all", "band"]
     table = table.drop(index="all", columns=["deviation", "band"]).rename_axis("method")
-    table.insert(1, "mean", rows.groupby("method")[metric].mean())
+    table.insert(1, "mean", rows.groupby("method")["dice"].mean())
     return table.assign(noise=band * np.sqrt(1 + 1 / table["runs"]))
 
 

@@ -169,13 +169,12 @@ def of_commands(table: Path) -> Iterable[tuple[str, ...]]:
         yield what, command, took, numbers
 
 
-def one_training(profile: Profile, method: str = "mscf") -> tuple[str, ...]:
+def one_training(profile: Profile) -> tuple[str, ...]:
     """Ours as a profile trains it, by patient: the range of its runs."""
-    runs = profile.runs.xs(("patient", method), level=("split", "method"))
-    of_method = profile.rows[
-        (profile.rows["method"] == method) & (profile.rows["split"] == "patient")
-    ]
-    dice = expected_means(of_method).loc[method]
+    runs = profile.runs.xs(("patient", "mscf"), level=("split", "method"))
+    rows = profile.rows
+    ours = rows[(rows["method"] == "mscf") & (rows["split"] == "patient")]
+    dice = expected_means(ours).loc["mscf"]
     return (
         "one training of Ours on phantoms", "mscf train, as below",
         f"{duration(runs['seconds'].min())} to {duration(runs['seconds'].max())}, "

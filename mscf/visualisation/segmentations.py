@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
@@ -96,16 +97,15 @@ def draw_errors(
         (truth & ~prediction, MISS),
     ):
         if wrong.any():
-            ax.imshow(one_colour(wrong, colour, opacity=0.45))
+            ax.imshow(one_colour(wrong, colour))
             draw_contour(ax, wrong, colour, width=0.8)
     return draw_contour(ax, truth, TRUTH)
 
 
-def one_colour(mask: Mask, colour: str, opacity: float) -> NDArray[np.float64]:
-    """``(H, W, 4)``: this colour inside the mask, nothing outside."""
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+def one_colour(mask: Mask, colour: str) -> NDArray[np.float64]:
+    """``(H, W, 4)``: this colour inside the mask, half transparent, nothing outside."""
     picture = np.zeros((*mask.shape, 4))
-    picture[mask] = (red, green, blue, opacity)
+    picture[mask] = to_rgba(colour, alpha=0.45)
     return picture
 
 

@@ -162,14 +162,11 @@ def split_legend() -> list[Patch]:
 # Any list of numbers
 
 
-def draw_ranked(
-    ax: Axes, values: ArrayLike, first: int = 12, even: float | None = None
-) -> Axes:
-    """The ``first`` largest values as bars, and a dashed line at ``even``."""
-    largest = np.sort(np.asarray(values, float))[::-1][:first]
+def draw_ranked(ax: Axes, values: ArrayLike, even: float) -> Axes:
+    """The twelve largest values as bars, and a dashed line at ``even``."""
+    largest = np.sort(np.asarray(values, float))[::-1][:12]
     ax.bar(np.arange(1, len(largest) + 1), largest, color=MAIN, alpha=0.6)
-    if even is not None:
-        ax.axhline(even, color=SECOND, linestyle="--", linewidth=1)
+    ax.axhline(even, color=SECOND, linestyle="--", linewidth=1)
     ax.set_xlabel("rank")
     ax.set_xticks([1, len(largest)])
     return ax
