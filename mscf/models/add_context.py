@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from mscf.evaluation_mode import evaluation_mode
-from mscf.models.context import ContextBlock
+from mscf.models.context import REDUCTION, ContextBlock
 
 SIDE = 256  # pixels of the default example: any usual number of halvings fits
-REDUCTION = 8  # channels of query and key are the map's over this
 
 
 class WithContext(nn.Module):

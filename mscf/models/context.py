@@ -21,6 +21,8 @@ from mscf.models.attention import (
 )
 from mscf.models.choices import check_choice
 
+REDUCTION = 8  # Q and K have the channels of X over this
+
 
 class SpatialContext(nn.Module):
     """Every position gathers from all others: ``(B, C, H, W)`` to the same, Eq. 1-3.
@@ -30,20 +32,17 @@ class SpatialContext(nn.Module):
     point 16). ``channels`` are 8 or more, of which Q and K take an eighth.
     """
 
-    def __init__(self, channels: int, reduction: int = 8, f: str = "relu") -> None:
+    def __init__(self, channels: int, f: str = "relu") -> None:
         super().__init__()
         check_choice("f", f, ("relu", "none"))
-        if channels < reduction:
+        if channels < REDUCTION:
             raise ValueError(
-                f"channels must be at least {reduction} (found: {channels})"
+                f"channels must be at least {REDUCTION} (found: {channels})"
             )
         activation = nn.ReLU if f == "relu" else nn.Identity
-        self.query = nn.Sequential(
-            nn.Conv2d(channels, channels // reduction, 1), activation()
-        )
-        self.key = nn.Sequential(
-            nn.Conv2d(channels, channels // reduction, 1), activation()
-        )
+        inner = channels // REDUCTION
+        self.query = nn.Sequential(nn.Conv2d(channels, inner, 1), activation())
+        self.key = nn.Sequential(nn.Conv2d(channels, inner, 1), activation())
         self.value = nn.Conv2d(channels, channels, 1)
         self.alpha = nn.Parameter(torch.zeros(()))
 

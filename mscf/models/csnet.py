@@ -35,9 +35,9 @@ class ResidualEncoder(nn.Module):
 class SpatialAttention(PositionAttention):
     """Position attention whose query looks along rows and whose key along columns."""
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
-        super().__init__(channels, reduction)
-        inner = channels // reduction
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        inner = channels // 8
         self.query = nn.Sequential(
             nn.Conv2d(channels, inner, (1, 3), padding=(0, 1)),
             nn.BatchNorm2d(inner),

@@ -17,12 +17,13 @@ from mscf.models.size import check_size
 class SqueezeExcitation(nn.Module):
     """Weights every channel of ``(B, C, H, W)`` by one number in (0, 1)."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
+        inner = channels // 16
         self.excite = nn.Sequential(
-            nn.Linear(channels, channels // reduction, bias=False),
+            nn.Linear(channels, inner, bias=False),
             nn.ReLU(inplace=True),
-            nn.Linear(channels // reduction, channels, bias=False),
+            nn.Linear(inner, channels, bias=False),
             nn.Sigmoid(),
         )
 

@@ -16,14 +16,11 @@ from mscf.pages.reproduce import read_profile
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("reduction", [2, 4, 8])
 @pytest.mark.parametrize("block", [SpatialContext, PositionAttention, SpatialAttention])
-def test_attention_costs_by_its_own_width_of_query_and_key(block, reduction) -> None:
+def test_attention_costs_by_the_width_of_query_and_key(block) -> None:
     channels, positions, taps = 16, 6 * 10, 3 if block is SpatialAttention else 1
-    network = nn.Sequential(
-        nn.Conv2d(3, channels, 1), block(channels, reduction=reduction)
-    )
-    inner = channels // reduction
+    network = nn.Sequential(nn.Conv2d(3, channels, 1), block(channels))
+    inner = channels // 8
     first, value = positions * 3 * channels, positions * channels**2
     query_and_key = 2 * taps * positions * channels * inner
     products = positions**2 * (inner + channels)  # M, M F
