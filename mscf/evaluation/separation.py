@@ -6,6 +6,8 @@ number for what they are meant to show.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 import pandas as pd
 import torch
@@ -38,24 +40,21 @@ def separation_rows(
         for when, features in (("before", given[0]), ("after", made)):
             means[f"{when}_{channels}"] = features.float().mean(dim=1).cpu()
 
-    hooks = [block.register_forward_hook(look) for block in model.contexts]
     rows = []
-    try:
-        with evaluation_mode(model), torch.inference_mode():
-            for start in range(0, len(slices), batch_size):
-                batch = range(start, min(start + batch_size, len(slices)))
-                images = torch.stack([slices[i][0] for i in batch])
-                model(three_channels(images).to(device_of(model)))
-                for n, i in enumerate(batch):
-                    entry = slices.index.iloc[i]
-                    labels = slices.store.masks[entry["row"]]
-                    rows.append({
-                        **entry[["case", "patient", "slice"]],
-                        **{k: separation(maps[n], labels) for k, maps in means.items()},
-                    })  # fmt: skip
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, evaluation_mode(model), torch.inference_mode():
+        for block in model.contexts:
+            hooks.enter_context(block.register_forward_hook(look))
+        for start in range(0, len(slices), batch_size):
+            batch = range(start, min(start + batch_size, len(slices)))
+            images = torch.stack([slices[i][0] for i in batch])
+            model(three_channels(images).to(device_of(model)))
+            for n, i in enumerate(batch):
+                entry = slices.index.iloc[i]
+                labels = slices.store.masks[entry["row"]]
+                rows.append({
+                    **entry[["case", "patient", "slice"]],
+                    **{k: separation(maps[n], labels) for k, maps in means.items()},
+                })  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -8,6 +8,8 @@ convolution is seen in a forward pass, so that a network needs no particular for
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,28 +43,22 @@ def norms_behind_convolutions(network: nn.Module, example: Tensor) -> dict[str, 
     made: list[tuple[Tensor, str]] = []
     before: dict[str, set[str]] = {}
 
-    def remember(name: str, output: Tensor) -> None:
+    def remember(name: str, _module: nn.Module, _given: tuple, output: Tensor) -> None:
         made.append((output, name))
 
-    def look_up(name: str, given: Tensor) -> None:
-        conv = [conv for output, conv in made if output is given]
+    def look_up(name: str, _module: nn.Module, given: tuple[Tensor]) -> None:
+        conv = [conv for output, conv in made if output is given[0]]
         before.setdefault(name, set()).update(conv or [""])
 
-    hooks = []
-    for name, module in network.named_modules():
-        if isinstance(module, CONVOLUTIONS):
-            hook = module.register_forward_hook(
-                lambda _module, _inputs, output, name=name: remember(name, output)
-            )
-            hooks.append(hook)
-        elif isinstance(module, nn.BatchNorm2d):
-            hook = module.register_forward_pre_hook(
-                lambda _module, inputs, name=name: look_up(name, inputs[0])
-            )
-            hooks.append(hook)
-    network(example)
-    for hook in hooks:
-        hook.remove()
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            if isinstance(module, CONVOLUTIONS):
+                hook = module.register_forward_hook(partial(remember, name))
+                hooks.enter_context(hook)
+            elif isinstance(module, nn.BatchNorm2d):
+                hook = module.register_forward_pre_hook(partial(look_up, name))
+                hooks.enter_context(hook)
+        network(example)
     return {
         norm: min(convs)
         for norm, convs in before.items()

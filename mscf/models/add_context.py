@@ -7,7 +7,7 @@ here, what goes down the encoder passes through it as well.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from difflib import get_close_matches
 
 import torch
@@ -150,18 +150,13 @@ def outputs_of(
 ) -> dict[str, list[object]]:
     """What each layer gives at each call, in evaluation mode."""
     seen: dict[str, list[object]] = {name: [] for name in layers}
-    hooks = [
-        model.get_submodule(name).register_forward_hook(
-            lambda _module, _inputs, output, name=name: seen[name].append(output)
-        )
-        for name in layers
-    ]
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            model(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, evaluation_mode(model), torch.no_grad():
+        for name in layers:
+            hook = model.get_submodule(name).register_forward_hook(
+                lambda _module, _inputs, output, name=name: seen[name].append(output)
+            )
+            hooks.enter_context(hook)
+        model(example)
     return seen
 
 

@@ -6,6 +6,8 @@ says whether Eq. 4 chooses one channel (0) or none (log C).
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import torch
 from torch import Tensor, nn
 
@@ -50,12 +52,9 @@ def context_facts(model: nn.Module, images: Tensor, at_once: int) -> dict[str, f
             name = f"entropy_{channels}"
             facts[name] = facts.get(name, 0) + float(entropy) / len(images)
 
-    hooks = [block.register_forward_hook(look) for block in blocks]
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            for part in images.split(at_once):
-                model(part)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, evaluation_mode(model), torch.no_grad():
+        for block in blocks:
+            hooks.enter_context(block.register_forward_hook(look))
+        for part in images.split(at_once):
+            model(part)
     return facts

@@ -65,13 +65,10 @@ def grad_cam(
     method = LayerGradCam(region_logit(model, region), layer)
     # What enters a block also goes down the encoder. The block's own copy has the
     # gradient of this skip alone, so that before and after differ by the block.
-    copied = layer.register_forward_pre_hook(lambda _, given: given[0].clone())
-    try:
+    with layer.register_forward_pre_hook(lambda _, given: given[0].clone()):
         (cam,) = method.attribute(
             to_differentiate(image), attribute_to_layer_input=before
         )
-    finally:
-        copied.remove()
     return cam[0].detach().cpu().numpy()
 
 

@@ -6,6 +6,7 @@ The model is handed in; its blocks are its ``contexts``, and CE-Net has none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -29,15 +30,10 @@ def skip_features(
     def look(_block: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
         seen.append((given[0][0].float().cpu().numpy(), made[0].float().cpu().numpy()))
 
-    hooks = [
-        block.register_forward_hook(look) for block in getattr(model, "contexts", [])
-    ]
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, evaluation_mode(model), torch.no_grad():
+        for block in getattr(model, "contexts", []):
+            hooks.enter_context(block.register_forward_hook(look))
+        model(images)
     return seen
 
 
