@@ -18,12 +18,11 @@ def main(
     """Write audit.json from table1.csv and from counts of the networks."""
     from mscf.pages.audit import read_table1
     from mscf.pages.audit_facts import facts
-    from mscf.replacing import replacing
+    from mscf.replacing import write_text
 
     with one_line_errors(verbose):
         record = facts(read_table1(folder / "table1.csv"))
-        with replacing(folder / "audit.json") as file:
-            file.write(json.dumps(record, indent=2) + "\n")
+        write_text(folder / "audit.json", json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

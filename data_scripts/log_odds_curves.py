@@ -33,7 +33,7 @@ def main(
 
     from mscf.data.store import open_store
     from mscf.errors import SettingsError
-    from mscf.replacing import replacing
+    from mscf.replacing import replacing, write_text
     from mscf.training.loop import train
     from mscf.training.settings import TrainSettings
     from mscf.training.start import split_slices
@@ -67,8 +67,7 @@ def main(
         for start, record in records.items():
             hidden = {"data": store.name, "out": start}  # no machine's paths
             record = record | {"settings": record["settings"] | hidden}
-            with replacing(out / f"{start}.json") as file:
-                file.write(json.dumps(record, indent=2) + "\n")
+            write_text(out / f"{start}.json", json.dumps(record, indent=2) + "\n")
         print(out)
 
 

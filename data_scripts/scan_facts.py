@@ -32,7 +32,7 @@ def main(
     import torch
 
     from mscf.data.cases import Case, find_cases
-    from mscf.replacing import replacing
+    from mscf.replacing import write_text
     from mscf.training.run_folder import commit, machine, now, versions
 
     with one_line_errors(verbose):
@@ -57,8 +57,7 @@ def main(
                 "machine": machine(torch.device("cpu")),
                 "versions": versions(),
             }
-            with replacing(out / f"{name}.json") as file:
-                file.write(json.dumps(made | facts, indent=2) + "\n")
+            write_text(out / f"{name}.json", json.dumps(made | facts, indent=2) + "\n")
         print(out)
 
 

@@ -48,6 +48,12 @@ def replacing(path: Path, text: bool = True, size: int = 0) -> Iterator[IO]:
                 part.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """``path`` holds this text, or what it held before: `replacing` in one call."""
+    with replacing(path) as file:
+        file.write(text)
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which becomes ``path`` only when the block ends well.

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
 from mscf.errors import DownloadError, Finding, StorageError, cannot_write, warn
-from mscf.replacing import replacing, sync
+from mscf.replacing import sync, write_text
 
 CHUNK = 1 << 20  # bytes
 STARTS = 6  # at the first byte, with a server that never lets it end
@@ -136,8 +136,7 @@ def remote_of(address: str, part: Path) -> RemoteFile:
 def note_state(remote: RemoteFile, part: Path) -> None:
     """Writes of what ``part`` is the beginning."""
     state = {"address": remote.name, "etag": remote.etag, "total": remote.total}
-    with replacing(state_of(part)) as file:
-        json.dump(state, file)
+    write_text(state_of(part), json.dumps(state))
 
 
 def state_of(part: Path) -> Path:

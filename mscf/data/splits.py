@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 
 FOLDS = 5
 KEY = ["case", "patient", "slice"]
@@ -56,14 +56,11 @@ def make_split(index: pd.DataFrame, kind: str, seed: int) -> pd.DataFrame:
 
 def write_split(split: pd.DataFrame, folder: Path, kind: str, seed: int) -> None:
     """``split.csv`` and ``split.json``: the manifest of who trains and who tests."""
-    with replacing(folder / "split.csv") as file:
-        file.write(as_csv(split))
+    write_text(folder / "split.csv", as_csv(split))
     record = {
         "kind": kind, "seed": seed, "folds": FOLDS, "sha256": split_checksum(split),
     }  # fmt: skip
-    with replacing(folder / "split.json") as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
+    write_text(folder / "split.json", json.dumps(record, indent=1) + "\n")
 
 
 def split_checksum(split: pd.DataFrame) -> str:

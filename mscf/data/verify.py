@@ -36,7 +36,7 @@ from mscf.errors import (
     raise_all,
     warn,
 )
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 
 SOUND, WARNING, REFUSED = "sound", "warning", "refused"
 COLUMNS = (
@@ -240,8 +240,7 @@ def same_persons(cases: list[Case], source: Path, strict: bool) -> Iterator[Chec
 def write_table(path: Path, results: Iterable[Checked]) -> None:
     """``COLUMNS``: a row for each finding, and one for a case without any."""
     rows = pd.DataFrame([r for c in results for r in rows_of(c)], columns=COLUMNS)
-    with replacing(path) as file:
-        file.write(as_csv(rows))
+    write_text(path, as_csv(rows))
 
 
 def rows_of(checked: Checked) -> list[tuple]:

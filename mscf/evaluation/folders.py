@@ -35,7 +35,7 @@ from mscf.evaluation.metrics import (
     volume_metrics,
 )
 from mscf.evaluation.tables import identify, write_rows, write_summary
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 
 SLICES = ("tumour", "all")
 
@@ -171,8 +171,7 @@ def write_folder_tables(tables: FolderTables, folder: Path) -> None:
     except OSError as error:
         raise cannot_write(folder, error, "must be a writable folder") from error
     write_rows(tables.slices, folder / "per_slice.csv")
-    with replacing(folder / "per_case.csv") as file:
-        file.write(as_csv(tables.cases))
+    write_text(folder / "per_case.csv", as_csv(tables.cases))
     if one_size(tables.slices):
         write_summary(tables.slices, folder / "summary.csv")
     else:

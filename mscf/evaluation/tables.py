@@ -25,7 +25,7 @@ from mscf.evaluation.metrics import (
     summarise,
 )
 from mscf.evaluation.statistics import draw_patients, interval, redrawn_means
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 
 DISTANCES = (*HAUSDORFF, *SURFACE)
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -100,9 +100,7 @@ def in_order(rows: pd.DataFrame, source: Path | str = "rows") -> pd.DataFrame:
 
 def write_rows(rows: pd.DataFrame, path: Path) -> None:
     """Replaces ``path`` by these rows, or fails and leaves it as it was."""
-    content = as_csv(in_order(rows, path))
-    with replacing(path) as file:
-        file.write(content)
+    write_text(path, as_csv(in_order(rows, path)))
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -142,8 +140,7 @@ def write_summary(rows: pd.DataFrame, path: Path, commit: str = "") -> None:
         content = json.dumps(records, indent=2) + "\n"
     else:
         content = as_csv(table)
-    with replacing(path) as file:
-        file.write(content)
+    write_text(path, content)
 
 
 def summary(

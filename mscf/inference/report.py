@@ -22,7 +22,7 @@ from mscf.errors import Finding, warn
 from mscf.inference.case_report import NOTICE, CaseReport, headline
 from mscf.inference.lesion_page import lesion_page
 from mscf.inference.measures import Lesion
-from mscf.replacing import replacing
+from mscf.replacing import replacing, write_text
 from mscf.visualisation.lesions import draw_areas, draw_lesion_slice
 
 SHOWN = 6  # slices in the overview
@@ -119,11 +119,9 @@ def as_record(report: CaseReport) -> dict:
 
 def write_report(report: CaseReport, folder: Path) -> None:
     """NAME.json, NAME.csv, NAME.html and NAME.png, each whole or not at all."""
-    with replacing(folder / f"{report.name}.json") as file:
-        json.dump(as_record(report), file, indent=2)
-        file.write("\n")
-    with replacing(folder / f"{report.name}.csv") as file:
-        file.write(as_csv(lesion_table(report)))
+    record = json.dumps(as_record(report), indent=2)
+    write_text(folder / f"{report.name}.json", record + "\n")
+    write_text(folder / f"{report.name}.csv", as_csv(lesion_table(report)))
     with replacing(folder / f"{report.name}.html") as file:
         file.writelines(f"{part}\n" for part in lesion_page(report))
     with replacing(folder / f"{report.name}.png", text=False) as file:
@@ -154,8 +152,7 @@ def write_cases(
     with one_at_a_time(path.with_name(f".{path.name}.lock"), path.parent):
         old = earlier_cases(path)
         others = old[~old["case"].isin([*refused, *new["case"]])]
-        with replacing(path) as file:
-            file.write(as_csv(pd.concat([others, new.astype(object)])))
+        write_text(path, as_csv(pd.concat([others, new.astype(object)])))
 
 
 def earlier_cases(path: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import torch
 
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import InputError, SettingsError
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 from mscf.training.run_folder import commit, machine, now
 
 # cpu_seconds of all its processes: what sharing the machine does not stretch.
@@ -55,8 +55,7 @@ def time_command(command: Sequence[str], table: Path, name: str = "") -> pd.Data
     times = read_times(table)
     others = times[times["command"] != name].to_dict("records")
     times = pd.DataFrame([*others, row], columns=list(KINDS))
-    with replacing(table) as file:
-        file.write(as_csv(times))
+    write_text(table, as_csv(times))
     return times
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mscf.data.dataset import SliceDataset, Step
 from mscf.errors import DistributedError, MscfError, NumericalError
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 from mscf.training.silence import Silence
 from mscf.training.state import RunState
 
@@ -154,9 +154,7 @@ class Watch:
 
 def leave_failure(folder: Path, facts: dict) -> None:
     """``failure.json`` of a run: where a number was not finite."""
-    with replacing(folder / "failure.json") as file:
-        json.dump(facts, file, indent=2)
-        file.write("\n")
+    write_text(folder / "failure.json", json.dumps(facts, indent=2) + "\n")
 
 
 def check_statistics(model: nn.Module, folder: Path, epoch: int) -> None:

@@ -24,7 +24,7 @@ from mscf.data.processes import cores
 from mscf.data.store import Store
 from mscf.errors import CheckpointError, Finding, cannot_write, warn
 from mscf.models.cost import parameters
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 from mscf.training.settings import LAST_BITS, TrainSettings
 from mscf.training.start import has_imagenet
 
@@ -101,9 +101,7 @@ class RunRecord:
             self._before + time.monotonic() - self._clock, 1
         )
         self.content["updated"] = now()
-        with replacing(self.path) as file:
-            json.dump(self.content, file, indent=2)
-            file.write("\n")
+        write_text(self.path, json.dumps(self.content, indent=2) + "\n")
 
 
 def read_record(path: Path) -> dict:

@@ -19,7 +19,7 @@ from mscf.data.phantom.generate import Phantom, patient_of, phantom
 from mscf.data.phantom.lesions import HABITS
 from mscf.data.processes import how_many, in_order
 from mscf.errors import SettingsError, cannot_write
-from mscf.replacing import replacing
+from mscf.replacing import replacing, write_text
 
 VERSION = 2  # of the generator; raise it when equal settings give other bytes
 
@@ -175,6 +175,4 @@ def write_tables(folder: Path, settings: dict) -> None:
         "test": [],
         "phantom": settings,
     }
-    with replacing(folder / "dataset.json") as file:
-        json.dump(table, file, indent=1)
-        file.write("\n")
+    write_text(folder / "dataset.json", json.dumps(table, indent=1) + "\n")
