@@ -32,7 +32,7 @@ def main(
     from mscf.evaluation.runs import read_runs
     from mscf.evaluation.statistics import effective_patients
     from mscf.evaluation.tables import as_csv
-    from mscf.replacing import replacing
+    from mscf.replacing import write_text
 
     with one_line_errors(verbose):
         methods = [BASELINE, *OURS]
@@ -97,8 +97,7 @@ def main(
             ("power_view.csv", as_csv(power.in_one_view(table))),
             ("power.json", json.dumps(facts, indent=2) + "\n"),
         ):
-            with replacing(out / name) as file:
-                file.write(content)
+            write_text(out / name, content)
         print(power.in_one_view(table).to_string(index=False))
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from mscf.data.cases import PERSONS, lits_files, natural
-from mscf.data.download_record import Record, open_record, write_text
+from mscf.data.download_record import Record, open_record
 from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
 from mscf.data.lits import check_lits, is_lits
 from mscf.data.part_file import check_room, fetch_whole, progress
@@ -31,7 +31,7 @@ from mscf.errors import (
     cannot_write,
     warn,
 )
-from mscf.replacing import replacing
+from mscf.replacing import replacing, write_text
 
 # The public bucket that MONAI's DecathlonDataset reads, and the digest it expects.
 ADDRESS = "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task03_Liver.tar"

@@ -11,7 +11,6 @@ from mscf.data.part_file import digest_of
 from mscf.data.sealed import read_sealed, write_sealed
 from mscf.data.tar_index import LAYOUT
 from mscf.errors import Finding, StorageError, cannot_write, warn
-from mscf.replacing import replacing
 
 # What may lie in a folder before its first record: hidden files, and what comes first.
 ALONGSIDE = (".", "Task03_Liver.tar", "tar_index.json")
@@ -98,9 +97,3 @@ def read_record(path: Path) -> Record:
         )
     )
     return Record(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """A small file, whole or not at all."""
-    with replacing(path) as file:
-        file.write(text)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 
 
 def write_sealed(path: Path, record: dict) -> None:
@@ -15,9 +15,8 @@ def write_sealed(path: Path, record: dict) -> None:
     Raises:
         StorageError: disk full or no permission; an older file is untouched.
     """
-    with replacing(path) as file:
-        json.dump({**record, "sha256": seal_of(record)}, file, indent=1)
-        file.write("\n")
+    sealed = {**record, "sha256": seal_of(record)}
+    write_text(path, json.dumps(sealed, indent=1) + "\n")
 
 
 def read_sealed(path: Path, older: bool = False) -> dict:

@@ -19,7 +19,7 @@ from mscf.data.cases import Case
 from mscf.data.sealed import write_sealed
 from mscf.data.spreadsheet import as_csv
 from mscf.errors import CheckpointError, InputError, StorageError, cannot_write
-from mscf.replacing import replacing, reserve, sync
+from mscf.replacing import reserve, sync, write_text
 
 ARRAYS = {"images.npy": np.dtype("<i2"), "masks.npy": np.dtype("u1")}
 HEADER_BYTES = 128  # of an array, left free until the number of slices is known
@@ -132,8 +132,7 @@ class Writer:
             sync(self.target)
         except OSError as error:
             raise self._no_room(error) from error
-        with replacing(self.target / "index.csv") as file:
-            file.write(text)
+        write_text(self.target / "index.csv", text)
         write_sealed(self.target / "store.json", self._record(text))
         self.journal_path.unlink()
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.store import Store
+from mscf.data.volume import TUMOUR
 from mscf.errors import InputError
 from mscf.evaluation.evaluate import slice_row
 

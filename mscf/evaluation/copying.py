@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mscf.data.case_slices import TUMOUR
 from mscf.data.dataset import WINDOW
 from mscf.data.resize import resize_images
 from mscf.data.splits import FOLDS
 from mscf.data.store import Store
+from mscf.data.volume import TUMOUR
 from mscf.evaluation.evaluate import slice_row
 
 SIDE = 64  # pixels; finer ones see the noise that differs from slice to slice

@@ -29,7 +29,7 @@ from mscf.kept.asking import (
 )
 from mscf.kept.attentions import lies_on
 from mscf.kept.finished_run import open_run
-from mscf.replacing import replacing
+from mscf.replacing import replacing, write_text
 from mscf.visualisation.ask_page import AskedScale, AskedSlice, ask_page, whole_page
 
 AIR = -500  # HU; below it there is nothing but air
@@ -129,8 +129,7 @@ def write_page(asked: AskedSlice, path: Path) -> None:
         StorageError: disk full or no permission; an older file is untouched.
     """
     title = f"Ask any pixel: {asked.case}, slice {asked.slice}"
-    with replacing(path) as file:
-        file.write(whole_page(ask_page(asked), title))
+    write_text(path, whole_page(ask_page(asked), title))
 
 
 def keep_any_pixel(run: Path, path: Path, data: Path | None = None) -> None:

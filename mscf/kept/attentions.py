@@ -30,7 +30,7 @@ from mscf.kept.asking import (
     pooled,
     with_most_lesions,
 )
-from mscf.replacing import replacing
+from mscf.replacing import replacing, write_text
 from mscf.visualisation.attention import row_entropy
 
 BRANCHES = ("spatial", "channel")
@@ -140,8 +140,7 @@ def keep_attention(
     if not all(any(branch_of(b, name) for b in blocks) for name in BRANCHES):
         return
     table = lesion_attention(network, slices)
-    with replacing(folder / "lesion_attention.csv") as file:
-        file.write(as_csv(table))
+    write_text(folder / "lesion_attention.csv", as_csv(table))
     if voxels:
         few = with_most_lesions(slices)
         rows = few.index["row"]

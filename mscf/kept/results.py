@@ -33,7 +33,7 @@ from mscf.kept.examples import write_examples
 from mscf.kept.finished_run import open_run
 from mscf.kept.kept_table import read_table
 from mscf.models import is_method
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 from mscf.training.loop import precision
 from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet, starting_network
@@ -107,14 +107,12 @@ def keep_run(
         keep_attention(start, test, place / (method + UNTRAINED) / one, voxels=False)
     network = opened.network()
     for name, table in looked_at_again(network, test, settings).items():
-        with replacing(folder / f"{name}.csv") as file:
-            file.write(as_csv(table))
+        write_text(folder / f"{name}.csv", as_csv(table))
     keep_attention(network, test, folder, voxels=examples > 0)
     if examples:
         write_examples(network, test, examples, folder)
-    with replacing(folder / "run.json") as file:  # last: where it is, all is
-        json.dump(record, file, indent=2)
-        file.write("\n")
+    # Last: where it is, all is.
+    write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
     return folder
 
 

@@ -25,7 +25,7 @@ from mscf.evaluation.ranking import ranking
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.tables import summary
 from mscf.models import METHODS, VARIANTS, is_method
-from mscf.replacing import replacing
+from mscf.replacing import write_text
 
 OURS = "mscf"
 
@@ -68,5 +68,4 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Replaces ``path`` by this table."""
-    with replacing(path) as file:
-        file.write(as_csv(table))
+    write_text(path, as_csv(table))
