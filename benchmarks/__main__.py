@@ -49,7 +49,7 @@ def main() -> None:
             print(f"== {topic}")
             module = importlib.import_module(f"benchmarks.{topic}")
             with on_threads(getattr(module, "THREADS", torch.get_num_threads())):
-                found, rate = [], matrix_rate()
+                found, rate = [], matrix_rate(256 if options.quick else 2048)
                 for line in module.figures(options.quick):  # if one is cut, those stay
                     print(said(line), flush=True)
                     found.append(line)

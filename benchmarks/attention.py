@@ -30,6 +30,12 @@ def padded(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 FORMS = {"plain": plain.attend, "fused, zero-padded": padded, "ours": attend}
+SIDES = {  # whose memory is told; beyond them a map of 9.4 GiB and more, or minutes
+    "plain": (56, 112),
+    "fused, zero-padded": (56, 112, 224),
+    "ours": (56, 112, 224, 448),
+}
+QUICK_SIDES = {"plain": (28,), "ours": (14, 28)}
 
 
 def inputs(side: int, batch: int = 1) -> list[Tensor]:
@@ -54,7 +60,7 @@ def both(form: Callable, tensors: list[Tensor]) -> None:
 
 def figures(quick: bool) -> list[dict]:
     """Time at 112, its parts, and memory against the side."""
-    side, rounds = (28, 2) if quick else (SIDE, 7)
+    side, rounds, sides = (28, 2, QUICK_SIDES) if quick else (SIDE, 7, SIDES)
     what = f"spatial context, {CHANNELS} x {side} x {side}"
     tensors = inputs(side)
     found = []
@@ -66,13 +72,10 @@ def figures(quick: bool) -> list[dict]:
         label = f"{what}, {name}"
         found.append(figure(label, times, ("plain", "ours"), wanted))
         found.append(figure(label, times, ("fused, zero-padded", "ours")))
-    sides = (14, 28) if quick else (56, 112, 224, 448)
-    memory = {name: {} for name in FORMS}
-    for n in sides:
-        for name in FORMS:
-            if (name == "plain" and n > SIDE) or (name != "ours" and n > 2 * SIDE):
-                continue  # a map of 9.4 GiB and more; minutes
-            memory[name][n] = grown("benchmarks.attention", name, n)
+    memory = {
+        name: {n: grown("benchmarks.attention", name, n) for n in of_form}
+        for name, of_form in sides.items()
+    }
     gain = memory["plain"][side] / memory["ours"][side]
     what += ", forward and backward: extra memory, plain over ours"
     found.append(measured(what, gain, "times", wanted=40, mib=memory))

@@ -28,7 +28,9 @@ STEPS = (
 )  # fmt: skip
 
 
-def steps(rounds: int, size: int, batch: int, names: tuple[str, ...]) -> list[dict]:
+def steps(
+    rounds: int, warm: int, size: int, batch: int, names: tuple[str, ...]
+) -> list[dict]:
     """Whole training steps, their memory, share of the matrix rate, hours."""
     memory = {
         name: step_memory(name, size, batch) for name in names if "graphed" not in name
@@ -40,7 +42,7 @@ def steps(rounds: int, size: int, batch: int, names: tuple[str, ...]) -> list[di
     n = 8192 if DEVICE.type == "cuda" else 256
     a = torch.randn(n, n, device=DEVICE, dtype=torch.bfloat16)
     forms["bf16 product"] = partial(torch.mm, a, a)
-    times = race(forms, rounds, warm=3)
+    times = race(forms, rounds, warm)
     what = f"training step, {size}, {batch} slices"
     ours = [name for name in names if name.endswith("mscf") and name != "plain mscf"]
     trained = "searched mscf" if "searched mscf" in ours else ours[-1]  # `mscf train`
@@ -98,10 +100,10 @@ def step_memory(name: str, size: int, batch: int) -> float:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def inference(rounds: int, size: int, batch: int) -> list[dict]:
+def inference(rounds: int, warm: int, size: int, batch: int) -> list[dict]:
     """Logits of a batch of slices."""
     names = "plain mscf", "bf16 mscf", "plain cenet", "bf16 cenet"
-    times = race({name: logits(name, size, batch) for name in names}, rounds, warm=3)
+    times = race({name: logits(name, size, batch) for name in names}, rounds, warm)
     what = f"inference, {size}, {batch} slices"
     return [
         figure(f"MSCF {what}", times, names[:2]),
@@ -111,8 +113,8 @@ def inference(rounds: int, size: int, batch: int) -> list[dict]:
 
 def figures(quick: bool) -> Iterator[dict]:
     """Loading, training, inference."""
-    size, batch, rounds = (192, 1, 1) if quick else (SIZE, BATCH, 9)
+    size, batch, turns = (192, 1, (1, 0)) if quick else (SIZE, BATCH, (9, 3))
     few = "plain mscf", "bf16 mscf", "plain cenet", "searched cenet"
     yield with_workers(size, batch, 4 if quick else 200)
-    yield from steps(rounds, size, batch, few if quick else STEPS)
-    yield from inference(rounds, size, batch)
+    yield from steps(*turns, size, batch, few if quick else STEPS)
+    yield from inference(*turns, size, batch)

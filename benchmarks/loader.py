@@ -44,8 +44,8 @@ def ours(slices: SliceDataset, keys: list[int]) -> None:
 
 def phantom_store(folder: Path, size: int) -> Store:
     """Two phantoms; loading asks for no more than their slices."""
-    cases = make_phantoms(folder / "cases", 2, seed=0, size=128)
-    return prepare(cases, folder / "store", size=size)
+    cases = make_phantoms(folder / "cases", 2, seed=0, size=128, processes=1)
+    return prepare(cases, folder / "store", size=size, processes=1)
 
 
 def with_workers(size: int, batch: int, batches: int) -> dict:

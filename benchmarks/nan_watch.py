@@ -18,10 +18,9 @@ import torch
 from torch.optim import Adam
 
 import mscf
+from benchmarks.loader import phantom_store
 from benchmarks.racing import figure, measured, race
 from mscf.data.dataset import SliceDataset, Step
-from mscf.data.phantom import make_phantoms
-from mscf.data.store import prepare
 from mscf.training.distributed import Ranks
 from mscf.training.finite import BAD, Watch, gradient_norms
 from mscf.training.loop import cross_entropy, precision
@@ -37,8 +36,7 @@ def figures(quick: bool) -> list[dict]:
     """Ratio of the steps, and the share of the watch, in both precisions."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        cases = make_phantoms(Path(folder, "cases"), 2, seed=0, size=128)
-        store = prepare(cases, Path(folder, "store"), size=SIZE)
+        store = phantom_store(Path(folder), SIZE)
         for precision_name in ("float32", "bf16"):
             settings = TrainSettings(
                 data=store.folder, out=folder, gpus=0, precision=precision_name

@@ -31,14 +31,14 @@ NOTHING = -1e3  # logit
 
 def figures(quick: bool) -> list[dict]:
     """One line a scan; ``mib`` is the peak, PyTorch and the network with it."""
-    size, few, many = (128, 4, 8) if quick else (512, 128, 384)
+    size, lengths = (128, (4,)) if quick else (512, (128, 384))
     found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_weights(folder / "weights.ckpt")
         cases = make_phantoms(folder / "cases", 1, seed=0, size=size)
         image = nib.load(next((cases / "imagesTr").iterdir()))
-        for slices in (few, many):
+        for slices in lengths:
             scan = folder / f"{slices}.nii.gz"
             write_scan(image, slices, scan)
             found.append(predicted(scan, f"{slices} slices of {size} x {size}", slices))

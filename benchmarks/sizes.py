@@ -17,8 +17,9 @@ PLAIN_TO = 640  # beyond it one map has 7.5 GiB and more
 def figures(quick: bool) -> list[dict]:
     """One line a side; ``seconds`` and ``mib`` by form."""
     found = []
-    for side in (192,) if quick else SIDES:
-        kinds = ("plain", "ours") if side <= PLAIN_TO else ("ours",)
+    sides, plain_to = ((192,), 0) if quick else (SIDES, PLAIN_TO)
+    for side in sides:
+        kinds = ("plain", "ours") if side <= plain_to else ("ours",)
         forms = {kind: step(f"{kind} mscf", side) for kind in kinds}
         times = race(forms, *(1, 0) if quick else (3, 1))
         line = measured(f"MSCF training step, {side}, one slice", side, "pixels a side")
