@@ -98,13 +98,17 @@ def spread(values: Iterable[float]) -> dict[str, float]:
     return {name: float(f"{f(values):.4g}") for name, f in of.items()}
 
 
-def grown(module: str, *words: object) -> float:
-    """MiB by which the peak of ``python -m module words`` grew; it prints kilobytes."""
+def peaks(module: str, *words: object) -> tuple[float, float]:
+    """MiB by which the peak of ``python -m module words`` grew, and the whole peak.
+
+    It prints both as kilobytes.
+    """
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, words)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return int(done.stdout.split()[-1]) / 1024
+    grown, whole = map(int, done.stdout.split()[-2:])
+    return grown / 1024, whole / 1024
 
 
 def peak() -> int:

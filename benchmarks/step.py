@@ -19,7 +19,7 @@ from torch.optim import Adam
 
 import mscf
 from benchmarks import plain
-from benchmarks.racing import figure, grown, measured, peak, race
+from benchmarks.racing import figure, measured, peak, peaks, race
 from mscf.training.loop import cross_entropy
 from mscf.training.passes import Within
 
@@ -139,11 +139,12 @@ def figures(quick: bool) -> list[dict]:
     pair = "added, ours", "added, plain"
     found.append(figure(what_added, added, pair, wanted=0.5, at_most=True))
 
-    kept = forms[:2] if quick else forms  # a process each; the line needs these two
-    memory = {form: grown("benchmarks.step", *form.split(), size) for form in kept}
-    whole = {f: grown("benchmarks.step", *f.split(), size, "whole") for f in forms[:2]}
+    kept = forms[:2] if quick else forms  # a process each; the lines need these two
+    grown, whole = {}, {}
+    for form in kept:
+        grown[form], whole[form] = peaks("benchmarks.step", *form.split(), size)
     what = f"peak memory of MSCF's training step, {size}, ours over plain"
-    for name, mib in (("what three steps add", memory), ("whole process", whole)):
+    for name, mib in (("what three steps add", grown), ("whole process", whole)):
         share = mib["ours mscf"] / mib["plain mscf"]
         line = measured(f"{what}: {name}", share, "", 0.4, at_most=True, mib=mib)
         found.append(line)
@@ -152,13 +153,13 @@ def figures(quick: bool) -> list[dict]:
 
 
 def main() -> None:
-    """Kilobytes by which three steps of one form let the peak grow, or all of it."""
-    kind, method, size, *whole = sys.argv[1:]
-    before = 0 if whole else peak()
+    """Kilobytes that three steps of one form add to the peak, and the whole peak."""
+    kind, method, size = sys.argv[1:]
+    before = peak()
     once = step(f"{kind} {method}", int(size))
     for _ in range(3):
         once()
-    print(peak() - before)
+    print(peak() - before, peak())
 
 
 if __name__ == "__main__":
