@@ -211,8 +211,9 @@ def test_weights_that_are_required_are_fetched_before_anything(
 def test_a_killed_grid_goes_on_and_repeats_nothing(tiny_profile, tmp_path) -> None:
     folder = tmp_path / "grid"
     folder.mkdir()
+    one = "--cores", "1"  # one training after the other, each on one thread
     running = subprocess.Popen(
-        command(tiny_profile, folder),
+        command(tiny_profile, folder, *one),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -232,7 +233,7 @@ def test_a_killed_grid_goes_on_and_repeats_nothing(tiny_profile, tmp_path) -> No
     running.wait()
     assert not (kept / other / "fold-0/seed-0/run.json").exists()
 
-    again = grid(tiny_profile, folder)
+    again = grid(tiny_profile, folder, *one)
     assert again.returncode == 0, again.stderr
     assert first.read_bytes() == before
     assert '"resumed"' in (kept / other / "fold-0/seed-0/run.json").read_text()
