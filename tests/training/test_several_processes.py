@@ -19,6 +19,7 @@ from small_processes import (
     run,
     start,
     start_command,
+    together,
     until_saved,
 )
 from torch.distributed import run as torchrun
@@ -106,9 +107,7 @@ def whole(tiny_store, tmp_path_factory) -> Path:
     return out
 
 
-def goes_on_as(whole: Path, words: list[str], out: Path) -> None:
-    again = run([*words, "--resume"])
-    assert again.returncode == 0, again.stderr
+def same_tables(whole: Path, out: Path) -> None:
     for name in ("history.csv", "per_slice.csv"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
@@ -140,10 +139,12 @@ def test_a_rank_that_is_killed_ends_all_and_the_run_goes_on(
     assert seconds < 15
     assert not living(family)
     begin = time.monotonic()
-    goes_on_as(whole, words, tmp_path)
-    again = time.monotonic() - begin
+    again = run([*words, "--resume"])
+    rest = time.monotonic() - begin
+    assert again.returncode == 0, again.stderr
+    same_tables(whole, tmp_path)
     shows(
-        shown=f"all ended {seconds:.1f} s after it, the rest was done in {again:.1f} s"
+        shown=f"all ended {seconds:.1f} s after it, the rest was done in {rest:.1f} s"
     )
 
 
@@ -162,7 +163,9 @@ def test_a_request_to_stop_saves_and_ends_all_with_75(
     assert done.stderr.startswith("stopped: ")
     assert done.stderr.count("\n") == 1
     assert not living(family)
-    goes_on_as(whole, words, tmp_path)
+    words.append("--resume")
+    assert [rank.code for rank in together(words, words)] == [0, 0]
+    same_tables(whole, tmp_path)
 
 
 @check

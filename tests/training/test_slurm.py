@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import small_processes
 
 from mscf.checkpoint import read_checkpoint
 
@@ -85,7 +86,7 @@ def processes_of_step(out: Path) -> list[int]:
     ],
 )
 def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
-    nodes, options, sbatch, tmp_path
+    nodes, options, sbatch, tiny_store, tmp_path
 ) -> None:
     out, queue = tmp_path / "cut", tmp_path / "queue"
     job = sbatch(out, nodes, *options, FAULT="waits 1 4")  # in the middle of an epoch
@@ -104,9 +105,9 @@ def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(
     assert again.returncode == 0, said
     assert queue.read_text() == "42\n"
     assert "resumed in epoch" in (out / "log.txt").read_text()
-    whole = sbatch(tmp_path / "whole", nodes, *options)
-    said, _ = whole.communicate(timeout=120)
-    assert whole.returncode == 0, said
+    words = small_processes.options(tiny_store, tmp_path / "whole")
+    whole = small_processes.together(words, words)
+    assert [rank.code for rank in whole] == [0, 0]
     expected = (tmp_path / "whole/history.csv").read_bytes()
     assert (out / "history.csv").read_bytes() == expected
 
