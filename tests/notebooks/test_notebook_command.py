@@ -468,8 +468,8 @@ def test_no_cell_outlives_the_time_for_saving(cell, repository) -> None:
 @pytest.mark.timeout(600)
 def test_train_is_saved_in_the_runs_own_folder(tiny_store, tmp_path) -> None:
     given = {
-        "data": tiny_store, "out": tmp_path / "run", "epochs": 1, "batch_size": 7,
-        "gpus": 0, "pretrained": False,
+        "data": tiny_store, "out": tmp_path / "run", "method": "mscf+only-128",
+        "epochs": 1, "batch_size": 7, "gpus": 0, "pretrained": False,
     }  # fmt: skip
     pairs = [str(word) for key, value in given.items() for word in ("-p", key, value)]
     words = ["-m", "mscf", "notebook", "train", *pairs]
