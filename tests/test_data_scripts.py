@@ -12,6 +12,7 @@ import typer
 from msd_tar import layout, write_tar
 from recorder import recorded
 from server import serve
+from small_finished import build_small
 from typer.testing import CliRunner
 
 from mscf.data.phantom import make_phantoms
@@ -270,7 +271,10 @@ def test_a_threshold_is_kept_without_a_network_as_beside_one(
 
 
 @pytest.mark.check
-def test_the_curves_have_a_row_an_epoch_and_name_no_place(tiny_store, tmp_path) -> None:
+def test_the_curves_have_a_row_an_epoch_and_name_no_place(
+    tiny_store, tmp_path, monkeypatch
+) -> None:
+    build_small(monkeypatch)
     runs, out = tmp_path / "runs", tmp_path / "curves"
     options = "--method", "csnet", "--epochs", 2, "--batch-size", 8
     result = run("log_odds_curves", tiny_store, runs, out, *options)
@@ -279,6 +283,7 @@ def test_the_curves_have_a_row_an_epoch_and_name_no_place(tiny_store, tmp_path) 
     assert list(curves["start"]) == ["plain", "plain", "log-odds", "log-odds"]
     for start, of_one in curves.groupby("start"):
         record = json.loads((out / f"{start}.json").read_text())
+        assert record["settings"]["method"] == "csnet"
         assert record["settings"]["log_odds_bias"] is (start == "log-odds")
         assert str(tmp_path) not in (out / f"{start}.json").read_text()
         last = pd.read_csv(runs / start / "per_slice.csv")
