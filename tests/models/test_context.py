@@ -306,10 +306,10 @@ def test_channels_last_memory_passes_the_block_without_a_change_of_layout() -> N
     assert grad.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("side", [32, pytest.param(1024, marks=pytest.mark.check)])
-def test_slices_from_32_to_1024_pixels_pass_a_block(side) -> None:
-    x = torch.randn(1, 64, side // 4, side // 4, requires_grad=True)
-    block = ContextBlock(64)
+@pytest.mark.check
+def test_a_slice_of_1024_pixels_passes_a_block() -> None:
+    x = torch.randn(1, 16, 256, 256, requires_grad=True)
+    block = ContextBlock(16)
     nn.init.constant_(block.spatial.alpha, 0.5)
     block(x).mean().backward()
     assert torch.isfinite(x.grad).all()
