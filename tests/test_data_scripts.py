@@ -135,7 +135,7 @@ def test_power_writes_the_same_tables_twice(tmp_path) -> None:
 
 @pytest.mark.check
 def test_facts_of_scans_are_those_of_the_cases_given(tmp_path) -> None:
-    cases = make_phantoms(tmp_path / "cases", 8, seed=0, size=128)
+    cases = make_phantoms(tmp_path / "cases", 8, seed=0, size=128, processes=1)
     scan = tmp_path / "scan"
     scan.mkdir()
     for part, name in (("imagesTr", "volume"), ("labelsTr", "liver")):

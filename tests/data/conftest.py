@@ -13,7 +13,9 @@ def sixteen_phantoms(tmp_path_factory):
     def folder_of(lesions: str) -> Path:
         if lesions not in made:
             out = tmp_path_factory.mktemp("sixteen") / lesions
-            made[lesions] = make_phantoms(out, cases=16, seed=0, lesions=lesions)
+            made[lesions] = make_phantoms(
+                out, cases=16, seed=0, lesions=lesions, processes=1
+            )
         return made[lesions]
 
     return folder_of

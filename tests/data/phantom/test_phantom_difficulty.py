@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.check, pytest.mark.timeout(600)]
 def kind_and_store(request, sixteen_phantoms, tmp_path_factory):
     """Sixteen cases at 256 pixels, prepared at 192."""
     folder = tmp_path_factory.mktemp("difficulty") / "store"
-    return request.param, prepare(sixteen_phantoms(request.param), folder, size=192)
+    cases = sixteen_phantoms(request.param)
+    return request.param, prepare(cases, folder, size=192, processes=1)
 
 
 def test_a_tumour_fills_about_one_percent_of_its_slice(kind_and_store) -> None:
