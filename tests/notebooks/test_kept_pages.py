@@ -135,3 +135,5 @@ def test_without_kept_slices_a_page_is_a_sentence_that_says_what_helps(
     assert not any("image/png" in data for data in shown)
     if name == "fig1":  # its numbers are kept
         assert "Claim C8" in words
+    if name == "attribution":
+        assert len(shown) == 1  # the sentence, no table
