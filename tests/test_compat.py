@@ -31,11 +31,3 @@ import mscf.compat
 print(mscf.compat._schemas)
 """
     assert python(code).strip() == "None"
-
-
-def test_importing_mscf_and_asking_for_help_load_no_torch() -> None:
-    code = """
-import sys, mscf, mscf.cli
-print("torch" in sys.modules, "pandas" in sys.modules, "matplotlib" in sys.modules)
-"""
-    assert python(code).split() == ["False", "False", "False"]
