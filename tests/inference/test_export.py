@@ -343,8 +343,17 @@ def exported(key, folder):
     return network, folder / "out"
 
 
-def check_free_shapes(key, folder) -> None:
-    network, out = exported(key, folder)
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("unet", marks=pytest.mark.check),
+        *(k for k in METHODS if k != "unet"),
+    ],
+)
+def test_every_method_is_exported_with_free_batch_and_size(key, tmp_path) -> None:
+    network, out = exported(key, tmp_path)
     least, multiple = METHODS[key].minimum_size, METHODS[key].multiple
     least = max(least, 16, 2 * multiple)  # torch.export refuses one multiple
     runner = session(out / "model.onnx")
@@ -358,16 +367,3 @@ def check_free_shapes(key, folder) -> None:
         allowed = TOLERANCE * max(1, np.abs(expected).max())
         np.testing.assert_allclose(of_onnx, expected, rtol=0, atol=allowed)
         np.testing.assert_allclose(of_program, expected, rtol=0, atol=allowed)
-
-
-@pytest.mark.check
-@pytest.mark.timeout(600)
-def test_an_exported_unet_takes_batches_and_sizes_that_it_never_saw(tmp_path) -> None:
-    check_free_shapes("unet", tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("key", METHODS)
-def test_every_method_is_exported_with_free_batch_and_size(key, tmp_path) -> None:
-    check_free_shapes(key, tmp_path)
