@@ -37,7 +37,7 @@ code=$?
 # torchrun ends with 1 whatever its processes ended with; each of mscf's leaves why in a
 # file, but for one that was killed. Only if all were asked, or lost those that were, 75.
 if [ "${SLURM_JOB_NUM_NODES:-1}" != 1 ] && [ "$code" != 0 ]; then
-  left=$(grep -ohs '"check": "[a-z-]*"' "$out"/rank-*.json)
+  left=$(grep -ohsE '"check": "[a-z-]*", "(finding|traceback)"' "$out"/rank-*.json)
   others=$(grep -vE '"(stopped|rank-lost|rank-failed|launcher-gone)"' <<< "$left")
   processes=$((SLURM_JOB_NUM_NODES * ${SLURM_GPUS_ON_NODE:-1}))
   if grep -q '"stopped"' <<< "$left" && [ -z "$others" ] &&

@@ -15,6 +15,8 @@ import pytest
 import small_processes
 
 from mscf.checkpoint import read_checkpoint
+from mscf.errors import DistributedError
+from mscf.training.distributed import leave_cause
 
 pytestmark = pytest.mark.timeout(300)
 check, slow = pytest.mark.check, pytest.mark.slow
@@ -130,12 +132,11 @@ def test_only_a_job_whose_processes_were_all_asked_is_queued_again(
 ) -> None:
     out = tmp_path / "run"
     out.mkdir()
-    left = [
-        f'echo \'{{"check": "{check}"}}\' > {out}/rank-{rank}.json'
-        for rank, check in enumerate(checks)
-    ]
+    for rank, check in enumerate(checks):
+        error = DistributedError("a", "must b", "c", check)
+        leave_cause(tmp_path / f"left/rank-{rank}.json", error)
     for stub in ("torchrun", "mscf"):
-        text = "\n".join(["#!/bin/bash", *left, "exit 1", ""])
+        text = f"#!/bin/bash\ncp {tmp_path}/left/* {out}\nexit 1\n"
         (tmp_path / "bin" / stub).write_text(text)
     job = sbatch(out, nodes)
     job.communicate(timeout=60)
