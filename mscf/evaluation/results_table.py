@@ -102,9 +102,9 @@ def average_gain(
     )
 
 
-def runs_table(rows: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
-    """Each run's mean of one rate as text in percent, with mean and deviation."""
-    means = 100 * rows.groupby(["method", *RUN])[metric].mean().unstack(RUN)
+def runs_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each run's mean Dice as text in percent, with mean and deviation."""
+    means = 100 * rows.groupby(["method", *RUN])["dice"].mean().unstack(RUN)
     means = means.loc[list(dict.fromkeys(rows["method"]))]
     spread = {"mean": means.mean(axis=1), "deviation": means.std(axis=1)}
     n_runs = means.count(axis=1)
