@@ -8,7 +8,8 @@ import pandas as pd
 import papermill
 import pytest
 
-from mscf.evaluation.differences import against_baselines
+from mscf.evaluation.claims import dice_claim
+from mscf.evaluation.differences import against_baselines, patient_differences
 from mscf.evaluation.kept_run import THRESHOLD
 from mscf.evaluation.runs import Runs, read_runs
 from mscf.evaluation.statistics import LEVEL
@@ -67,7 +68,7 @@ def source_of(cell_id: str) -> str:
 
 
 def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
-    assert shown["claims"].count("undecided at this size") == 4
+    assert shown["claims"].count("undecided at this size") == 5
     assert shown["claims"].count("does not hold on the excerpt") == 1
     for number in (3, 4, 5, 6, 9):
         cells = [text for text in shown.values() if f"**C{number}" in text]
@@ -95,6 +96,52 @@ def test_the_first_lines_say_what_comes_out_below(shown, kept) -> None:
         assert set(first) == set(re.findall(r"(?:<th>|\*\*)(C\d)\b", below))
     assert kept.rows.groupby("method")["dice"].mean().idxmax() == "mscf"
     assert "not told apart from CE-Net, Self-attention and" in shown["verdicts"]
+
+
+def test_c1_once_more_is_as_the_page_says(shown, kept) -> None:
+    ours, cenet = "mscf+16-patients", "cenet+16-patients"
+    again = read_runs(EXCERPT.parent / "lits_excerpt-224/patient", [ours, cenet])
+    settings = {key: record["settings"] for key, record in again.records.items()}
+    for fold in range(5):  # the same commands but for the method
+        one, other = (
+            {**settings[key, fold, 0], "method": "", "out": "", "data": ""}
+            for key in (ours, cenet)
+        )
+        assert one == other
+    claim = dice_claim(again.rows, ours, cenet)
+    assert claim["outcome"] == "undecided at this size"
+    assert claim["low"] < 0 < 1 < claim["high"]
+    assert abs(claim["difference"]) < 0.5
+    row = [row for row in shown["claims"].split("<tr>") if "C1 once more" in row]
+    assert f"{claim['difference']:.3f}" in row[0]
+    assert claim["outcome"] in row[0]
+
+    rows = again.rows.set_index(["fold", "patient", "slice", "case", "method"])["dice"]
+    gains = (rows.unstack("method")[ours] - rows.unstack("method")[cenet]).dropna()
+    first, second, third, fourth, fifth = gains.groupby("fold").mean()
+    assert first > 0.1
+    assert third < -0.1 < fourth < -0.02 < second < fifth < 0.02
+    of_patients = gains[0].groupby("patient").sum()
+    assert of_patients.max() > 0.5 * of_patients.sum()
+
+    both = [gains.groupby("patient").mean(),
+            patient_differences(kept.rows, "mscf", ["cenet"], "dice")
+            .set_index("patient")["difference"]]  # fmt: skip
+    second, first = (of.sort_index() for of in both)
+    differ = (first != 0) & (second != 0)
+    same = (first * second)[differ] > 0
+    assert abs(same.mean() - 0.5) < 0.1
+    found = re.search(r"Of (\d+) patients .*? (\d+) differ .* is ([+-]\d\.\d+)",
+                      shown["again-alike"])  # fmt: skip
+    assert int(found[1]) == differ.sum()
+    assert abs(float(found[3])) < 0.3
+
+
+def test_the_blocks_of_the_second_set_have_hardly_opened_either() -> None:
+    place = EXCERPT.parent / "lits_excerpt-224/patient"
+    last = read_beside(place, "mscf+16-patients", "context").groupby("fold").last()
+    assert len(last) == 5
+    assert 0 < last.filter(regex="alpha|beta").abs().to_numpy().max() < 0.1
 
 
 def test_a_second_seed_adds_no_lesion_and_no_slice_of_the_other_split(shown) -> None:
