@@ -17,7 +17,8 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     """A kept table such as ``context.csv``.
 
     Raises:
-        InputError: there is none, it is no such table, or lacks a column of ``needed``.
+        InputError: there is none, it is no such table, or lacks a column of ``needed``
+            or a value in it.
     """
     try:
         # As text first: a case may be named NA, a patient 01.
@@ -26,6 +27,8 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
         table[numbers] = table[numbers].apply(pd.to_numeric)
         if missing := [name for name in needed if name not in table]:
             raise ValueError(f"no column {missing[0]}")
+        if table[[*needed]].isna().any(axis=None):
+            raise ValueError("an empty cell")
     except (OSError, ValueError) as error:
         raise InputError(
             path, "must be a table kept of a run", error, "kept-table",

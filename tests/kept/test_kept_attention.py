@@ -152,7 +152,11 @@ def test_a_kept_table_reads_back_and_another_is_refused(tmp_path) -> None:
     table = pd.DataFrame([values])
     path.write_text(as_csv(table))
     pd.testing.assert_frame_equal(read_table(path, COLUMNS), table)
-    for text in ("", "case,slice\n1,2\n", as_csv(table).replace("1.5", "x")):
+    whole = as_csv(table)
+    for text in (
+        "", "case,slice\n1,2\n", whole.replace("1.5", "x"),
+        whole.replace("1.5", "", 1), whole + "2,P1\n",
+    ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(InputError, match=r"\[kept-table\]"):
             read_table(path, COLUMNS)

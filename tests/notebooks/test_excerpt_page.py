@@ -113,8 +113,8 @@ def test_c1_once_more_is_as_the_page_says(shown, kept) -> None:
     assert claim["low"] < 0 < 1 < claim["high"]
     assert abs(claim["difference"]) < 0.5
     row = [row for row in shown["claims"].split("<tr>") if "C1 once more" in row]
-    assert f"{claim['difference']:.3f}" in row[0]
-    assert claim["outcome"] in row[0]
+    for text in (f"{claim['difference']:.3f}", claim["outcome"], "3.75", "yes"):
+        assert f"<td>{text}</td>" in row[0]
 
     rows = again.rows.set_index(["fold", "patient", "slice", "case", "method"])["dice"]
     gains = (rows.unstack("method")[ours] - rows.unstack("method")[cenet]).dropna()
@@ -124,17 +124,43 @@ def test_c1_once_more_is_as_the_page_says(shown, kept) -> None:
     of_patients = gains[0].groupby("patient").sum()
     assert of_patients.max() > 0.5 * of_patients.sum()
 
-    both = [gains.groupby("patient").mean(),
-            patient_differences(kept.rows, "mscf", ["cenet"], "dice")
-            .set_index("patient")["difference"]]  # fmt: skip
-    second, first = (of.sort_index() for of in both)
+    first = patient_differences(kept.rows, "mscf", ["cenet"], "dice")
+    first = first.set_index("patient")["difference"]
+    second = gains.groupby("patient").mean()
+    sizes = kept.rows[kept.rows["method"] == "mscf"].groupby("patient").size()
+    lead = (first * sizes) / (first * sizes).sum()
+    assert lead.max() > 0.7
+    assert lead.idxmax() == sizes.idxmax() == of_patients.idxmax()
     differ = (first != 0) & (second != 0)
     same = (first * second)[differ] > 0
     assert abs(same.mean() - 0.5) < 0.1
+    assert (first[differ] > 0).sum() == 8
+    assert (second[differ & (first > 0)] > 0).sum() == 3
     found = re.search(r"Of (\d+) patients .*? (\d+) differ .* is ([+-]\d\.\d+)",
                       shown["again-alike"])  # fmt: skip
-    assert int(found[1]) == differ.sum()
-    assert abs(float(found[3])) < 0.3
+    assert [int(found[1]), int(found[2])] == [differ.sum(), same.sum()]
+    assert float(found[3]) == round(first.corr(second, method="spearman"), 2)
+
+
+def test_the_two_sets_of_c1_differ_in_what_the_page_names(kept) -> None:
+    place = EXCERPT.parent / "lits_excerpt-224/patient"
+    again = read_runs(place, ["mscf+16-patients"])
+    one = kept.records["mscf", 0, 0]
+    other = again.records["mscf+16-patients", 0, 0]
+    differ = {k for k, v in one["settings"].items() if other["settings"].get(k) != v}
+    where = {"data", "out", "gpus", "processes", "workers", "resume", "cuda_graph"}
+    assert differ - where == {"epochs", "precision"}
+    assert one["settings"].get("patients") is None
+    assert other["settings"]["patients"] == 16
+    steps = [
+        sum(
+            run["epochs_done"] * -(-run["slices"]["training"] // 8)
+            for (method, _, _), run in of.records.items()
+            if method.startswith("mscf") and "channel" not in method
+        )
+        for of in (kept, again)
+    ]
+    assert 0.7 < steps[1] / steps[0] < 0.8
 
 
 def test_the_blocks_of_the_second_set_have_hardly_opened_either() -> None:
