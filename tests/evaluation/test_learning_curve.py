@@ -68,7 +68,7 @@ def test_the_kept_curve_is_as_the_page_on_real_ct_says() -> None:
     trained_on = {f"mscf+{n}-patients": n for n in (2, 4, 8, 16)}
     two, four, eight, all_of_them = trained_on
     threshold = "hu_threshold+16-patients"
-    rows = read_runs(KEPT, [*trained_on, threshold]).rows
+    rows = read_runs(KEPT, [*trained_on, threshold]).shared()
     folds = [rows[rows["fold"] == fold] for fold in range(5)]
     means = [of.groupby("method")["dice"].mean() for of in folds]
     first, second, third, fourth, fifth = means
