@@ -14,7 +14,6 @@ import pandas as pd
 
 from mscf.evaluation.comparable import RUN, SLICE, of_runs, shared_runs
 from mscf.evaluation.differences import LOWER_IS_BETTER
-from mscf.evaluation.metrics import EMPTY_RULES
 from mscf.evaluation.runs import Runs
 from mscf.evaluation.tables import OUTCOMES, SUMMARY, summary
 
@@ -38,7 +37,8 @@ THREE_RULES = ("hd_diagonal", "hd", "hd_farthest")
 BOUNDARIES = ("hd95", "assd")
 NOT_RUN = "–"
 NBSP = "\N{NO-BREAK SPACE}"  # a narrow column breaks elsewhere
-RULES = {"strict": "strict", "nan": "left out", "one": "as 1", "zero": "as 0"}
+# For 0/0; "zero" is "strict" on slices with tumour.
+RULES = {"strict": "strict", "nan": "left out", "one": "as 1"}
 
 
 def results_table(runs: Runs) -> pd.DataFrame:
@@ -157,16 +157,20 @@ def cost_table(runs: Runs, cost: Mapping[str, Mapping[str, float]]) -> pd.DataFr
 
 
 def empty_rules_table(runs: Runs) -> pd.DataFrame:
-    """Mean precision under the four rules for 0/0, and pooled rates, as text."""
+    """Mean precision and F1, made of it, by rules for 0/0; pooled rates; as text."""
     rows = compared_and_beside(runs)
     methods = list(dict.fromkeys(rows["method"]))
-    columns: dict[str, pd.Series] = {}
-    for rule in EMPTY_RULES:
+    tables = {}
+    for rule, title in RULES.items():
         table = summary(rows, empty=rule)
-        table = table[table["seed"].isna()].set_index("method")
-        columns[f"Precision, {RULES[rule]}"] = table["precision"]
+        tables[title] = table[table["seed"].isna()].set_index("method")
+    columns = {
+        f"{TITLES[name]}, {title}": table[name]
+        for name in ("precision", "f1")
+        for title, table in tables.items()
+    }
     for name in ("dice", "precision", "recall"):  # of no slice 0/0: any rule's
-        columns[f"{TITLES[name]}, pooled"] = table[f"{name}_pooled"]
+        columns[f"{TITLES[name]}, pooled"] = tables["strict"][f"{name}_pooled"]
     return (100 * pd.DataFrame(columns).loc[methods]).map(as_text, places=2)
 
 

@@ -7,10 +7,15 @@ from html import escape
 
 import pandas as pd
 
-from mscf.evaluation.comparable import RUN
+from mscf.evaluation.comparable import RUN, SLICE
 from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.runs import Runs
-from mscf.evaluation.statistics import ENOUGH_PATIENTS, LEVEL, can_decide
+from mscf.evaluation.statistics import (
+    ENOUGH_PATIENTS,
+    LEVEL,
+    can_decide,
+    effective_patients,
+)
 
 
 def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
@@ -101,6 +106,18 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
             "than they promise."
         )
     return text
+
+
+def few_patients(rows: pd.DataFrame) -> str:
+    """Under intervals over the patients of these slices, where they cover less."""
+    slices = rows.drop_duplicates(SLICE).groupby("patient").size()
+    if len(slices) < 2 or effective_patients(slices) >= ENOUGH_PATIENTS:
+        return ""
+    return (
+        f"By their slices the {len(slices)} patients weigh as "
+        f"{effective_patients(slices):.2g} with equally many would: an interval over "
+        "so few covers less than it promises."
+    )
 
 
 def as_text(text: str) -> str:

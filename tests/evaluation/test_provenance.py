@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,10 @@ def test_what_is_said_of_a_file_without_a_record_is_in_the_history() -> None:
 
 PROFILES = ("smoke", "phantoms", "shown", "excerpt", "excerpt-448", "lits", "claims")
 BY_ITSELF = {("lits_excerpt-224", "mscf"): 80}  # epochs; the page on it has its command
+COMMANDS = {
+    "runs/long": "phantoms-192/patient/mscf+long",
+    "runs/excerpt": "lits_excerpt-224/patient/mscf",
+}  # on the page "First results"
 LOST = {"": 5, "f705ea670d8404fbae2430b9824eb2e1aa1b79d3": 12}  # and of how many runs
 
 
@@ -147,6 +152,24 @@ def test_todays_profiles_have_every_training_that_is_kept() -> None:
         ):
             other[data, method] = epochs
     assert other == BY_ITSELF
+
+
+def test_the_commands_of_first_results_are_those_of_their_runs() -> None:
+    page = json.loads((ROOT / "notebooks/results.ipynb").read_text("utf-8"))
+    (cell,) = (c for c in page["cells"] if c["id"] == "departs")
+    text = "".join(cell["source"]).replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.startswith("mscf train")]
+    assert len(lines) == len(COMMANDS)
+    for line, (out, place) in zip(lines, COMMANDS.items(), strict=True):
+        path = RESULTS / place / "fold-0/seed-0/run.json"
+        settings = json.loads(path.read_text())["settings"]
+        words = line.split()
+        given = dict(pairwise(words))
+        assert given["--out"] == out
+        assert given["--data"] == f"data/{place.split('/')[0]}"
+        assert given["--epochs"] == str(settings["epochs"])
+        assert ("--no-pretrained" in words) == (not settings["pretrained"])
+        assert ("--log-odds-bias" in words) == settings["log_odds_bias"]
 
 
 def test_the_code_of_every_training_is_in_the_history_but_what_the_page_names() -> None:

@@ -181,7 +181,7 @@ def test_costs_are_those_of_the_records(runs) -> None:
     assert table.loc["danet", ["epochs", "hours", "device"]].isna().all()
 
 
-def test_only_precision_depends_on_the_rule_when_masks_are_empty(place) -> None:
+def test_precision_and_f1_depend_on_the_rule_when_masks_are_empty(place) -> None:
     half = measured(0.6)
     empty = measured(empty=True)
     half.loc[half["slice"] % 2 == 0] = empty[empty["slice"] % 2 == 0]
@@ -190,7 +190,11 @@ def test_only_precision_depends_on_the_rule_when_masks_are_empty(place) -> None:
     strict, nan = table["Precision, strict"], table["Precision, left out"]
     assert nan == pytest.approx(2 * strict, abs=0.02)
     assert table["Precision, as 1"] == pytest.approx(strict + 50, abs=0.01)
-    assert table["Precision, as 0"] == strict
+    recall = half["recall"].mean()
+    for rule in ("strict", "left out", "as 1"):
+        precision = table[f"Precision, {rule}"] / 100
+        f1 = 2 * precision * recall / (precision + recall)
+        assert table[f"F1, {rule}"] == pytest.approx(100 * f1, abs=0.02)
     dice = 2 * half["tp"].sum() / (half["predicted_px"] + half["truth_px"]).sum()
     assert table["Dice, pooled"] == pytest.approx(100 * dice, abs=0.01)
 

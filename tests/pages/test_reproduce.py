@@ -1,6 +1,7 @@
 """What the page "How to reproduce" says, from small profiles, runs and measurements."""
 
 import json
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_a_profile_names_each_run_once_and_finds_those_that_are_kept(tmp_path) -
     _, command, took, numbers = of_profile(found)
     assert command == GRID.format("shown")
     assert took == spaced("1 of 5 trainings: 60~s, 2~cores")
-    assert numbers == spaced("Dice 55.0~%")
+    assert numbers == spaced("Dice by patient 55.0~%")
 
 
 def test_a_profile_without_a_run_is_said_not_to_be_run(tmp_path) -> None:
@@ -144,7 +145,21 @@ def test_one_training_is_told_by_the_range_of_its_runs(tmp_path) -> None:
     keep(tmp_path, seed=0)
     keep(tmp_path, seed=1, seconds=1200.0)
     row = one_training(read_profile(tmp_path, "shown"))
-    assert row[2:] == (spaced("60~s to 20~min, 2~cores"), spaced("Dice 50.0 to 55.0~%"))
+    assert row[2] == spaced("60~s to 20~min, 2~cores")
+    expected = "Dice 50.0~%; of 2 seeds, each with its own split, 50.0 to 55.0"
+    assert row[3] == spaced(expected)
+
+
+def test_splits_are_told_apart(tmp_path) -> None:
+    profile(tmp_path)
+    keep(tmp_path)
+    by_patient = tmp_path / "results/toys-192/patient/mscf/fold-0/seed-0"
+    by_slice = tmp_path / "results/toys-192/slice/mscf/fold-0/seed-0"
+    shutil.copytree(by_patient, by_slice)
+    rows = pd.read_csv(by_slice / "per_slice.csv").assign(split="slice", dice=0.7)
+    rows.to_csv(by_slice / "per_slice.csv", index=False)
+    numbers = of_profile(read_profile(tmp_path, "shown"))[3]
+    assert numbers == spaced("Dice by patient 50.0~%, by slice 70.0~%")
 
 
 def test_a_projection_divides_slices_by_the_measured_speed(tmp_path) -> None:
