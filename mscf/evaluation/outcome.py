@@ -17,7 +17,10 @@ MARGIN = 1.0  # percentage points of Dice
 REPRODUCED, CONTRADICTED, UNDECIDED = OUTCOMES = (
     "reproduced", "contradicted", "undecided",
 )  # fmt: skip
-IN_WORDS = {"excerpt": "the excerpt", "": "these data"}  # other data by their name
+# Other data by their name.
+IN_WORDS = {
+    "excerpt": "the excerpt", "lits_excerpt": "the excerpt", "": "these data",
+}  # fmt: skip
 
 
 def outcome(

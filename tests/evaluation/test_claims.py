@@ -150,6 +150,7 @@ def test_the_page_of_the_grid_says_how_lits_is_judged() -> None:
     [
         ("excerpt-448", HOLDS),
         ("excerpt", HOLDS),
+        ("lits_excerpt-224", HOLDS),
         ("phantoms-shown-192", "holds on phantoms-shown"),
         ("lits-448", "holds on lits"),
         ("", "holds on these data"),
