@@ -79,13 +79,13 @@ def evaluate_copying(
     return pd.DataFrame(rows).astype({"slices_away": "Int64"})
 
 
-def expected_neighbours(slices: int, runs: int, folds: int = FOLDS) -> float:
+def expected_neighbours(slices: int, runs: int) -> float:
     """Share of test slices with a direct neighbour in training, split by slice.
 
     Of ``slices`` that lie in ``runs`` without a gap, each of two or more: one within a
     run lacks a neighbour in training only if both are tested too, one at an end if its
     only one is.
     """
-    tested = 1 / folds
+    tested = 1 / FOLDS
     ends = 2 * runs / slices
     return 1 - (1 - ends) * tested**2 - ends * tested

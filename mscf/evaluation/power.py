@@ -219,17 +219,15 @@ def share(said: Sequence[str], word: str) -> float:
     return float(np.mean([one == word for one in said]))
 
 
-def smallest_reproduced(
-    trials: Sequence[Trial], comparisons: int = 1, often: float = 0.8, most: float = 50
-) -> float:
-    """The smallest true difference, in steps of 0.1, reproduced so ``often``."""
-    low, high = 0, round(10 * most)
+def smallest_reproduced(trials: Sequence[Trial], comparisons: int = 1) -> float:
+    """The smallest true difference, in steps of 0.1, reproduced by 80 % of trials."""
+    low, high = 0, 500  # tenths of a point
     while low < high:
         true = (low + high) // 2 / 10
         seen = [trial.seen(true) for trial in trials]
         p = corrected([one.p() for one in seen], comparisons)
         said = [one.says(its) for one, its in zip(seen, p, strict=True)]
-        if share(said, REPRODUCED) >= often:
+        if share(said, REPRODUCED) >= 0.8:
             high = (low + high) // 2
         else:
             low = (low + high) // 2 + 1

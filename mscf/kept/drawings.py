@@ -77,7 +77,8 @@ def kept_drawings(
         SettingsError: ``n`` is below 1, or ``seed`` below 0.
         InputError: no method has any, or two have other slices.
     """
-    check_choice(n, seed)
+    check_at_least(1, n=n)
+    check_at_least(0, seed=seed)
     there, missing = those_with(place, methods, one, "kept examples", has_examples)
     kept = {method: read_examples(place / method / one) for method in there}
     first = kept[there[0]]
@@ -116,7 +117,8 @@ def fresh_drawings(
         InputError: no method has a run, or two were tested on other slices.
         CheckpointError: a run's record is damaged, its store is gone or another.
     """
-    check_choice(n, seed)
+    check_at_least(1, n=n)
+    check_at_least(0, seed=seed)
     there, missing = those_with(place, methods, one, "a finished run", is_finished)
     runs = {method: open_run(place / method / one, data) for method in there}
     tables = {method: tested(run) for method, run in runs.items()}
@@ -141,12 +143,6 @@ def fresh_drawings(
         ),
         len(first),
     )
-
-
-def check_choice(n: int, seed: int) -> None:
-    """Refuses what no slices can be chosen by; more than there are gives all."""
-    check_at_least(1, n=n)
-    check_at_least(0, seed=seed)
 
 
 def has_examples(folder: Path) -> bool:

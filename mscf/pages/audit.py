@@ -64,14 +64,14 @@ def dice_bounds(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made).assign(shortfall=upper - table["dice"])
 
 
-def slice_spread(row: pd.Series, points: int = 50) -> dict[str, float]:
+def slice_spread(row: pd.Series) -> dict[str, float]:
     """What slices can lie behind the means of P, R, D and J of one row.
 
     A linear programme over distributions of (P, R) on a grid: is there one with these
     four means to 0.01, and then the smallest and largest standard deviation of slice
     Dice and the largest share of slices with Dice 0, all in percent. NaN: none is.
     """
-    grid = np.linspace(0, 1, points)
+    grid = np.linspace(0, 1, 50)
     p, r = (axis.ravel() for axis in np.meshgrid(grid, grid))
     possible = (p > 0) == (r > 0)  # no overlap: both are 0
     p, r = p[possible], r[possible]

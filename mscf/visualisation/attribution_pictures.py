@@ -23,7 +23,6 @@ from mscf.visualisation.segmentations import (
 from mscf.visualisation.style import (
     FALSE_POSITIVE,
     INK,
-    LIVER_WINDOW,
     MAIN,
     MISS,
     PALE,
@@ -40,11 +39,7 @@ LINES = [  # told apart without colour as well
 
 
 def draw_attribution(
-    ax: Axes,
-    hu: Image,
-    attribution: NDArray[np.floating],
-    truth: Mask,
-    window: tuple[float, float] = LIVER_WINDOW,
+    ax: Axes, hu: Image, attribution: NDArray[np.floating], truth: Mask
 ) -> Axes:
     """A map ``(h, w)`` over its slice ``(H, W)``, and the border of the truth.
 
@@ -52,7 +47,7 @@ def draw_attribution(
     of sizes on; cells are drawn as coarse as they are.
     """
     height, width = hu.shape
-    draw_slice(ax, hu, window)
+    draw_slice(ax, hu)
     ax.imshow(
         signed_colours(attribution), extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="nearest",

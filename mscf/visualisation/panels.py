@@ -18,16 +18,19 @@ from mscf.visualisation.segmentations import (
     draw_errors,
     draw_slice,
 )
-from mscf.visualisation.style import LIVER_WINDOW, TRUTH
+from mscf.visualisation.style import TRUTH
+
+LEAST, MARGIN = 1 / 3, 1.6  # of the slice's shorter side; of the tumour's box
+IN_A_ROW = 4  # panels, at most
 
 Box = tuple[slice, slice]  # rows, columns
 
 
-def region_of(truth: Mask, least: float = 1 / 3, margin: float = 1.6) -> Box:
+def region_of(truth: Mask) -> Box:
     """A square around the tumour ``(H, W)``, moved into the slice where it sticks out.
 
-    ``margin`` times as wide as the tumour's bounding box, at least the share ``least``
-    of the slice's shorter side. It depends on the truth alone, so that every method is
+    `MARGIN` times as wide as the tumour's bounding box, at least the share `LEAST` of
+    the slice's shorter side. It depends on the truth alone, so that every method is
     cropped alike.
 
     Raises:
@@ -37,42 +40,29 @@ def region_of(truth: Mask, least: float = 1 / 3, margin: float = 1.6) -> Box:
     if not len(found):
         raise ValueError("a slice without tumour has no region to crop")
     low, high = found.min(axis=0), found.max(axis=0) + 1
-    side = max(margin * (high - low).max(), least * min(truth.shape))
+    side = max(MARGIN * (high - low).max(), LEAST * min(truth.shape))
     side = min(int(np.ceil(side)), *truth.shape)
     start = np.clip((low + high - side) // 2, 0, np.array(truth.shape) - side)
     return slice(start[0], start[0] + side), slice(start[1], start[1] + side)
 
 
-def draw_truth(
-    ax: Axes,
-    hu: Image,
-    truth: Mask,
-    name: str = "",
-    window: tuple[float, float] = LIVER_WINDOW,
-) -> Axes:
+def draw_truth(ax: Axes, hu: Image, truth: Mask, name: str = "") -> Axes:
     """The region around the tumour with its border, named in the corner."""
     box = region_of(truth)
-    draw_slice(ax, hu[box], window)
+    draw_slice(ax, hu[box])
     draw_contour(ax, truth[box], TRUTH)
     write(ax, 0.04, 0.97, name, va="top", ha="left", fontsize=6)
     return ax
 
 
-def draw_panel(
-    ax: Axes,
-    hu: Image,
-    prediction: Mask,
-    truth: Mask,
-    dice: float,
-    window: tuple[float, float] = LIVER_WINDOW,
-) -> Axes:
+def draw_panel(ax: Axes, hu: Image, prediction: Mask, truth: Mask, dice: float) -> Axes:
     """The same region with one method's errors, its Dice, and what lies outside.
 
     All masks are ``(H, W)`` of the whole slice, and ``dice`` is that of the whole
     slice: false positives beyond the region are counted in the corner.
     """
     box = region_of(truth)
-    draw_errors(ax, hu[box], prediction[box], truth[box], window)
+    draw_errors(ax, hu[box], prediction[box], truth[box])
     write(ax, 0.04, 0.03, f"{dice:.2f}", va="bottom", ha="left", fontsize=9)
     outside = int(prediction.sum() - prediction[box].sum())
     if outside:
@@ -88,7 +78,6 @@ def draw_row(
     dice: Mapping[str, float],
     name: str = "",
     titles: Sequence[str] = (),
-    window: tuple[float, float] = LIVER_WINDOW,
 ) -> list[Axes]:
     """One slice in as many axes: the truth, then every method; the rest stay empty.
 
@@ -97,9 +86,9 @@ def draw_row(
     axes = list(axes)
     for ax in axes:
         ax.set_axis_off()
-    draw_truth(axes[0], hu, truth, name, window)
+    draw_truth(axes[0], hu, truth, name)
     for ax, (method, mask) in zip(axes[1:], masks.items(), strict=False):
-        draw_panel(ax, hu, mask, truth, dice[method], window)
+        draw_panel(ax, hu, mask, truth, dice[method])
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title, fontsize=9)
     return axes
@@ -124,9 +113,9 @@ def panel_axes(
     return plt.subplots(rows, columns, figsize=size, dpi=150, squeeze=False)
 
 
-def rows_of_panels(n: int, columns: int = 4) -> tuple[int, int]:
-    """Rows and columns that hold ``n`` panels, at most ``columns`` in a row."""
-    return -(-n // columns), min(n, columns)
+def rows_of_panels(n: int) -> tuple[int, int]:
+    """Rows and columns that hold ``n`` panels."""
+    return -(-n // IN_A_ROW), min(n, IN_A_ROW)
 
 
 def write(ax: Axes, x: float, y: float, text: str, **where: object) -> None:
