@@ -17,7 +17,7 @@ from torch import nn
 from mscf.data.dataset import SliceDataset
 from mscf.data.volume import LIVER
 from mscf.errors import InputError, SettingsError
-from mscf.kept.archives import arrays_of, take_scales
+from mscf.kept.archives import arrays_of, take_scales, write_arrays
 from mscf.kept.asking import (
     BONE,
     SIDE,
@@ -29,7 +29,7 @@ from mscf.kept.asking import (
 )
 from mscf.kept.attentions import lies_on
 from mscf.kept.finished_run import open_run
-from mscf.replacing import replacing, write_text
+from mscf.replacing import write_text
 from mscf.visualisation.ask_page import AskedScale, AskedSlice, ask_page, whole_page
 
 AIR = -500  # HU; below it there is nothing but air
@@ -164,8 +164,7 @@ def write_asked(asked: AskedSlice, path: Path) -> None:
     for scale in arrays.pop("scales"):
         channels = scale.pop("channels")
         arrays |= {f"{name}{channels}": values for name, values in scale.items()}
-    with replacing(path, text=False) as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)
 
 
 def read_asked(path: Path) -> AskedSlice:

@@ -1,9 +1,9 @@
-"""Arrays kept of a run in one ``.npz``, read back or refused in one line."""
+"""Arrays kept of a run in one ``.npz``: written whole, read or refused in one line."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from zipfile import BadZipFile
@@ -12,10 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mscf.errors import InputError
+from mscf.replacing import replacing
 
 DAMAGED = (  # what reading a damaged file raises, at whichever of its layers
     OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """All arrays in one compressed file, by name.
+
+    Raises:
+        StorageError: disk full or no permission; an older file is untouched.
+    """
+    with replacing(path, text=False) as file:
+        np.savez_compressed(file, **arrays)
 
 
 @contextmanager

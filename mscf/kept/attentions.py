@@ -19,7 +19,7 @@ from mscf.data.dataset import SliceDataset
 from mscf.data.spreadsheet import as_csv
 from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import SettingsError
-from mscf.kept.archives import arrays_of, take_scales
+from mscf.kept.archives import arrays_of, take_scales, write_arrays
 from mscf.kept.asking import (
     Pixel,
     attention_from,
@@ -30,7 +30,7 @@ from mscf.kept.asking import (
     pooled,
     with_most_lesions,
 )
-from mscf.replacing import replacing, write_text
+from mscf.replacing import write_text
 from mscf.visualisation.attention import row_entropy
 
 BRANCHES = ("spatial", "channel")
@@ -170,8 +170,7 @@ def write_attention(
     arrays = {name: getattr(seen, name) for name in plain}
     for kind in ("rows", "affinity"):
         arrays |= {f"{kind}{c}": values for c, values in getattr(seen, kind).items()}
-    with replacing(path, text=False) as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)
 
 
 def read_attention(path: Path) -> Attention:

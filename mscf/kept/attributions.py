@@ -22,11 +22,10 @@ from mscf.data.dataset import SliceDataset, three_channels
 from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import InputError, SettingsError
 from mscf.evaluation_mode import evaluation_mode
-from mscf.kept.archives import arrays_of
+from mscf.kept.archives import arrays_of, write_arrays
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
 from mscf.models import build
-from mscf.replacing import replacing
 from mscf.visualisation.attribution import (
     cascade,
     cell_order,
@@ -72,9 +71,7 @@ def write_attributions(run: Path, n: int, path: Path, data: Path | None = None) 
             "attributions", "must be 0: voxels are kept of phantoms only", n,
             "attributions",
         )  # fmt: skip
-    kept = attributions(network, untrained, slices)
-    with replacing(path, text=False) as file:
-        np.savez_compressed(file, **kept)
+    write_arrays(path, attributions(network, untrained, slices))
 
 
 def read_attributions(path: Path) -> Kept:

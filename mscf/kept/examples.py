@@ -24,10 +24,9 @@ from mscf.data.volume import LIVER, TUMOUR
 from mscf.errors import SettingsError
 from mscf.evaluation.separation import separation, separation_rows
 from mscf.evaluation_mode import evaluation_mode
-from mscf.kept.archives import arrays_of
+from mscf.kept.archives import arrays_of, write_arrays
 from mscf.kept.finished_run import open_run
 from mscf.kept.parameters import check_at_least
-from mscf.replacing import replacing
 from mscf.visualisation.feature_maps import least_alike, skip_features
 
 CHANNELS = 6  # feature maps kept of each scale, half of them by either rule
@@ -142,8 +141,7 @@ def write_examples(
     """``examples.npz`` of ``n`` slices."""
     network.cpu()
     kept = examples(network, slices, choose_examples(slices.index, n))
-    with replacing(folder / "examples.npz", text=False) as file:
-        np.savez_compressed(file, **kept)
+    write_arrays(folder / "examples.npz", kept)
 
 
 def read_examples(folder: Path, needed: str = "probability") -> Examples:
