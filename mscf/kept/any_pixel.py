@@ -20,7 +20,6 @@ from mscf.errors import InputError, SettingsError
 from mscf.kept.archives import arrays_of, take_scales, write_arrays
 from mscf.kept.asking import (
     BONE,
-    SIDE,
     Pixel,
     attention_grid,
     in_cells,
@@ -36,21 +35,19 @@ AIR = -500  # HU; below it there is nothing but air
 OF_SCALE = ("positions", "alpha", "looks", "highest", "shares")
 
 
-def ask_all(
-    network: nn.Module, slices: SliceDataset, i: int = 0, side: int = SIDE
-) -> AskedSlice:
-    """Asks a grid of pixels of slice ``i``, at most ``side`` along each side.
+def ask_all(network: nn.Module, slices: SliceDataset) -> AskedSlice:
+    """Asks a grid of pixels of the first of the slices.
 
     Raises:
         SettingsError: a slice that does not divide; a network without spatial context.
     """
-    image, entry = slices[i][0], slices.index.iloc[i]
+    image, entry = slices[0][0], slices.index.iloc[0]
     labels = slices.store.masks[entry["row"]]
-    pixels, looks = attention_grid(network, image, side)
+    pixels, looks = attention_grid(network, image)
     blocks = [b.spatial for b in network.contexts if getattr(b, "spatial", None)]
     scales = []
     for block, (channels, rows) in zip(blocks, looks.items(), strict=True):
-        averaged = in_cells(rows, side)
+        averaged = in_cells(rows)
         highest = averaged.max(axis=(-2, -1), keepdims=True)
         scales.append(
             AskedScale(
@@ -89,11 +86,7 @@ def choose(
 
 
 def asked_of_run(
-    run: Path,
-    case: str,
-    number: int,
-    side: int = SIDE,
-    data: Path | str | None = None,
+    run: Path, case: str, number: int, data: Path | str | None = None
 ) -> AskedSlice:
     """`ask_all` of a slice of a finished run's store, by its case and its number.
 
@@ -119,7 +112,7 @@ def asked_of_run(
             f"it has {len(there)}, from {there.min()} to {there.max()}",
         )  # fmt: skip
     slices = SliceDataset(opened.store, rows, opened.settings.window)
-    return ask_all(opened.network(), slices, side=side)
+    return ask_all(opened.network(), slices)
 
 
 def write_page(asked: AskedSlice, path: Path) -> None:

@@ -124,7 +124,7 @@ def channel_maps(network: nn.Module, image: Tensor) -> dict[int, NDArray[np.floa
 
 
 def attention_grid(
-    network: nn.Module, image: Tensor, side: int = SIDE
+    network: nn.Module, image: Tensor
 ) -> tuple[NDArray[np.int64], dict[int, NDArray[np.float32]]]:
     """Where a grid of pixels looks: ``(R, C, 2)`` pixels, by channels ``(R, C, h, w)``.
 
@@ -133,7 +133,7 @@ def attention_grid(
     Raises:
         SettingsError: a slice that does not divide; a network without spatial context.
     """
-    places = [middles(length, cells(length, side)) for length in image.shape[-2:]]
+    places = [middles(length, cells(length)) for length in image.shape[-2:]]
     pixels = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)
     grid = pixels.shape[:2]
     looks = attention_from(network, image, [tuple(p) for p in pixels.reshape(-1, 2)])
@@ -142,31 +142,29 @@ def attention_grid(
     }
 
 
-def in_cells(rows: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float32]:
+def in_cells(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of M as means over cells of positions: ``(..., h, w)`` to ``(..., r, c)``.
 
     Raises:
         SettingsError: positions that do not divide.
     """
     *asking, height, width = rows.shape
-    r, c = cells(height, side), cells(width, side)
+    r, c = cells(height), cells(width)
     parts = rows.reshape(*asking, r, height // r, c, width // c)
     return parts.mean(axis=(-3, -1))
 
 
-def cells(length: int, most: int) -> int:
-    """The most cells, up to ``most``, that ``length`` places divide into evenly.
+def cells(length: int) -> int:
+    """The most cells, up to `SIDE`, that ``length`` places divide into evenly.
 
     Raises:
-        SettingsError: these would be fewer than half of what was asked for.
+        SettingsError: these would be fewer than half of what there could be.
     """
-    even = [n for n in range(1, length + 1) if length % n == 0]
-    found = max((n for n in even if n <= most), default=0)
-    if 2 * found < min(length, most) or not found:
-        nearest = min(even, key=lambda n: abs(n - most))
+    found = max(n for n in range(1, SIDE + 1) if length % n == 0)
+    if 2 * found < min(length, SIDE):
         raise SettingsError(
-            "side", f"must be cells that {length} places divide into evenly", most,
-            "side", f"give {nearest}",
+            "size", f"must divide evenly into up to {SIDE} cells", length, "size",
+            "prepare the data at another size",
         )  # fmt: skip
     return found
 

@@ -39,13 +39,12 @@ def network():
 
 @pytest.fixture
 def slices(tiny_store):
-    store = open_store(tiny_store)
-    return SliceDataset(store, store.index["row"])
+    return SliceDataset(open_store(tiny_store), [4])
 
 
 @pytest.fixture
 def asked(network, slices):
-    return ask_all(network, slices, 4)
+    return ask_all(network, slices)
 
 
 def test_what_is_shown_is_the_plain_formulas_row_averaged_over_cells(
@@ -56,7 +55,7 @@ def test_what_is_shown_is_the_plain_formulas_row_averaged_over_cells(
     blocks = zip(
         asked.scales,
         network.contexts[::2],
-        entering(network, slices[4][0]),
+        entering(network, slices[0][0]),
         strict=True,
     )
     for scale, block, x in blocks:
@@ -79,7 +78,7 @@ def test_shares_are_of_the_full_row_and_by_parts_of_its_positions(
     network, slices, asked
 ) -> None:
     labels = slices.store.masks[4]
-    block, x = network.contexts[0], entering(network, slices[4][0])[0]
+    block, x = network.contexts[0], entering(network, slices[0][0])[0]
     asks = 17 * 24 + 3  # of 24 x 24; its position is 2 i + 1 of 48
     row = plain_map(block, x)[(2 * 17 + 1) * 48 + 2 * 3 + 1]
     of_pixels = np.repeat(np.repeat(row.reshape(48, 48), 4, 0), 4, 1) / 16
@@ -89,7 +88,7 @@ def test_shares_are_of_the_full_row_and_by_parts_of_its_positions(
 
 
 def test_the_slice_stays_as_the_store_has_it(slices, asked) -> None:
-    entry = slices.index.iloc[4]
+    entry = slices.index.iloc[0]
     assert (asked.case, asked.slice) == (entry["case"], entry["slice"])
     assert np.array_equal(asked.hu, slices.store.images[4])
     assert asked.window.tolist() == [-40, 160]
@@ -117,7 +116,7 @@ def test_a_slice_without_liver_can_be_asked(network, slices) -> None:
     masks = np.array(slices.store.masks)
     masks[4] = 0
     object.__setattr__(slices.store, "masks", masks)
-    asked = ask_all(network, slices, 4)
+    asked = ask_all(network, slices)
     assert "lesion" not in asked.names
     assert asked.scales[0].shares[..., 2].min() == pytest.approx(100, abs=1e-3)
 
@@ -128,11 +127,6 @@ def test_a_network_without_spatial_context_is_refused(slices) -> None:
             SettingsError, match=r"must have a spatial context.*no-cont"
         ):
             ask_all(network, slices)
-
-
-def test_a_side_of_no_cells_is_refused(network, slices) -> None:
-    with pytest.raises(SettingsError, match=r"^side: .*found: 0\); give 1 \[side\]$"):
-        ask_all(network, slices, side=0)
 
 
 def test_what_is_kept_reads_back(asked, tmp_path) -> None:

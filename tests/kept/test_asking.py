@@ -51,32 +51,30 @@ def test_a_pixel_looks_as_the_plain_map_says_of_its_position(network, image) -> 
 
 
 @pytest.mark.parametrize(
-    ("length", "most", "expected"),
-    [(448, 28, 28), (192, 28, 24), (48, 28, 24), (12, 28, 12), (512, 28, 16)],
+    ("length", "expected"), [(448, 28), (192, 24), (48, 24), (12, 12), (512, 16)]
 )
-def test_cells_are_as_many_as_divide(length, most, expected) -> None:
-    assert cells(length, most) == expected
+def test_cells_are_as_many_as_divide(length, expected) -> None:
+    assert cells(length) == expected
 
 
-@pytest.mark.parametrize(
-    ("length", "most", "nearest"),
-    [(116, 28, 29), (232, 28, 29), (31, 28, 31), (9, 0, 1)],
-)
-def test_what_does_not_divide_is_refused_with_what_does(length, most, nearest) -> None:
+@pytest.mark.parametrize("length", [116, 232, 31])
+def test_what_does_not_divide_is_refused(length) -> None:
     with pytest.raises(
-        SettingsError, match=rf"^side: .*{length} .*; give {nearest} \[side\]$"
+        SettingsError, match=rf"^size: .* 28 cells \(found: {length}\); prep.*\[size\]$"
     ):
-        cells(length, most)
-    assert cells(length, nearest) == nearest
+        cells(length)
 
 
 def test_a_slice_whose_size_does_not_divide_is_refused(network) -> None:
-    with pytest.raises(SettingsError, match=r"232 places .*; give 29 \[side\]"):
+    with pytest.raises(SettingsError, match=r"found: 232\)"):
         attention_grid(network, torch.zeros(1, 232, 232))
 
 
-def test_the_pixels_in_the_middle_of_a_grids_cells_ask(network, image) -> None:
-    pixels, looks = attention_grid(network, image, 10)
+def test_the_pixels_in_the_middle_of_a_grids_cells_ask(
+    network, image, monkeypatch
+) -> None:
+    monkeypatch.setattr(asking, "SIDE", 10)
+    pixels, looks = attention_grid(network, image)
     assert pixels[:, 0, 0].tolist() == [1, 4, 7, 10, 13, 16, 19, 22]
     assert pixels[0, :, 1].tolist() == list(range(2, 40, 4))
     alone = attention_from(network, image, [(7, 30)])
@@ -84,9 +82,10 @@ def test_the_pixels_in_the_middle_of_a_grids_cells_ask(network, image) -> None:
         np.testing.assert_allclose(rows[2, 7], alone[channels][0], rtol=1e-5)
 
 
-def test_in_cells_takes_the_mean_of_each_cell() -> None:
+def test_in_cells_takes_the_mean_of_each_cell(monkeypatch) -> None:
+    monkeypatch.setattr(asking, "SIDE", 5)
     rows = np.arange(2 * 6 * 10, dtype=np.float32).reshape(2, 6, 10)
-    averaged = in_cells(rows, 5)
+    averaged = in_cells(rows)
     assert averaged.shape == (2, 3, 5)
     assert averaged[1, 2, 4] == rows[1, 4:6, 8:10].mean()
 
