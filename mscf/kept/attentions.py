@@ -163,7 +163,7 @@ def write_attention(
     if not slices.store.phantoms:
         raise SettingsError(
             "slices", "must be of phantoms: their voxels are kept", slices.store.folder,
-            "examples", "keep lesion_attention.csv alone",
+            "examples", "look at them without keeping what is seen",
         )  # fmt: skip
     seen = look(network, slices, chosen)
     plain = ("case", "slice", "hu", "labels", "of", "name", "pixel")

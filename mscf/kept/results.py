@@ -51,10 +51,10 @@ def keep_run(
     """Writes what the book needs of a finished run below ``results``; its folder there.
 
     ``examples`` slices of the test patients are kept with their voxels, predictions and
-    feature maps: for phantoms only. ``beside``: also the untrained network and the HU
-    threshold on the same slices. A ``label`` keeps a run apart from those that a grid
-    compares: it stands as ``<method>+<label>``. ``data``: where its store lies now, see
-    `open_run`.
+    feature maps, and with them what blocks attend to: for phantoms only. ``beside``:
+    also the untrained network and the HU threshold on the same slices. A ``label``
+    keeps a run apart from those that a grid compares: it stands as
+    ``<method>+<label>``. ``data``: where its store lies now, see `open_run`.
 
     Raises:
         CheckpointError: the run is not finished, or its store has changed.
@@ -102,14 +102,14 @@ def keep_run(
     for name in ("history.csv", "timing.csv", "context.csv"):
         if (run / name).exists():
             shutil.copy(run / name, folder / name)
-    if beside:
-        start = starting_network(settings, training)
-        keep_attention(start, test, place / (method + UNTRAINED) / one, voxels=False)
     network = opened.network()
     for name, table in looked_at_again(network, test, settings).items():
         write_text(folder / f"{name}.csv", as_csv(table))
-    keep_attention(network, test, folder, voxels=examples > 0)
+    if examples and beside:
+        start = starting_network(settings, training)
+        keep_attention(start, test, place / (method + UNTRAINED) / one, voxels=False)
     if examples:
+        keep_attention(network, test, folder, voxels=True)
         write_examples(network, test, examples, folder)
     # Last: where it is, all is.
     write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")

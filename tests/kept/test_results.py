@@ -44,6 +44,8 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
         (one, _) = json.loads(path.read_text())
         assert one["commit"] == record["commit"]
     assert str(tmp_path) not in (folder / "run.json").read_text()
+    # Pages read it beside examples alone.
+    assert not [*(tmp_path / "results").rglob("lesion_attention.csv")]
     assert not (folder / "examples.npz").exists()
     of_case = read_beside(tmp_path / "results/tiny/patient", "mscf", "per_case")
     assert set(of_case["fold"]) == {0}
@@ -169,6 +171,9 @@ def test_examples_are_the_slices_as_they_are_and_as_the_network_sees_them(
     monkeypatch.setattr(Store, "phantoms", True)
     folder = keep_run(run.folder, tmp_path / "results", examples=2)
     store = open_store(tiny_store)
+    attended = {path.parts[-4] for path in tmp_path.rglob("lesion_attention.csv")}
+    assert attended == {"mscf", "mscf+untrained"}
+    assert (folder / "attention.npz").is_file()
     with np.load(folder / "examples.npz") as kept:
         rows, n = kept["row"], len(kept["row"])
         assert np.array_equal(kept["hu"], store.images[rows])
