@@ -124,7 +124,8 @@ rule train:
         f"{RESULTS}/{RUN}/run.json",
     params:
         options=options(config["settings"]),
-        examples=config.get("examples", 0),
+        # No page shows a variant's slices.
+        examples=lambda w: 0 if "+" in w.method else config.get("examples", 0),
         run=f"{RUNS}/{RUN}",
     threads: config.get("threads", CORES)
     shell:

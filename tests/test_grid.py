@@ -64,6 +64,13 @@ def test_the_plan_has_a_job_for_every_run(tmp_path) -> None:
     assert not list(tmp_path.rglob("run.json"))
 
 
+def test_slices_are_kept_of_methods_and_of_no_variant(tmp_path) -> None:
+    plan = grid(ROOT / "grid/phantoms.yaml", tmp_path, "-n", "-p")
+    kept = dict(re.findall(r"--method (\S+) .*--examples (\d+)", plan.stdout))
+    assert kept.keys() > {*METHODS, "mscf+once"}
+    assert all(n == ("0" if "+" in method else "8") for method, n in kept.items())
+
+
 @pytest.fixture
 def stand_in_for_slurm(tmp_path, monkeypatch) -> Path:
     """The plugin's name without a cluster; its jobs are lines of the file it gives.
