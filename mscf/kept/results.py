@@ -1,11 +1,11 @@
 """What stays of a finished run: small tables under ``results/`` that the book reads.
 
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
-``per_slice.csv`` and ``summary.json``, of the run itself also ``per_case.csv``,
-``history.csv``, ``timing.csv``, with context blocks ``context.csv`` and
-``separation.csv``, and ``run.json``, written last. Beside the trained network stand the
-same network before its first step and one HU threshold, on the same slices. Of phantoms
-a few slices stay as well (``examples.npz``); of a person never.
+``per_slice.csv``, of the run itself also ``per_case.csv``, ``history.csv``,
+``timing.csv``, with context blocks ``context.csv`` and ``separation.csv``, and
+``run.json``, written last. Beside the trained network stand the same network before its
+first step and one HU threshold, on the same slices. Of phantoms a few slices stay as
+well (``examples.npz``); of a person never.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.evaluate import evaluate, predict
 from mscf.evaluation.kept_run import THRESHOLD, UNTRAINED
 from mscf.evaluation.separation import separation_rows
-from mscf.evaluation.tables import identify, read_rows, write_rows, write_summary
+from mscf.evaluation.tables import identify, read_rows, write_rows
 from mscf.evaluation.volumes import case_rows
 from mscf.kept.attentions import keep_attention
 from mscf.kept.examples import write_examples
@@ -84,6 +84,7 @@ def keep_run(
         record["settings"]["finetune_from"] = settings.finetune_from.name
     record["slices"] = {"training": len(training), "test": len(test)}
     tables = {method: read_rows(run / "per_slice.csv")}
+    record["dice"] = float(tables[method]["dice"].mean())
     if beside:
         tables[method + UNTRAINED] = untrained_rows(settings, training, test)
         threshold = fit_threshold(store, training.index["row"].to_numpy())
@@ -97,7 +98,8 @@ def keep_run(
         signed = identify(
             rows, data_name(store), settings.split, settings.fold, name, settings.seed
         )
-        write_tables(signed, place / name / one, record.get("commit", ""))
+        (place / name / one).mkdir(parents=True, exist_ok=True)
+        write_rows(signed, place / name / one / "per_slice.csv")
 
     for name in ("history.csv", "timing.csv", "context.csv"):
         if (run / name).exists():
@@ -190,10 +192,3 @@ def looked_at_again(
         if hasattr(network, "contexts"):
             tables["separation"] = separation_rows(network, test, settings.batch_size)
     return tables
-
-
-def write_tables(rows: pd.DataFrame, folder: Path, commit: str) -> None:
-    """``per_slice.csv`` and ``summary.json`` of signed rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_rows(rows, folder / "per_slice.csv")
-    write_summary(rows, folder / "summary.json", commit)

@@ -11,9 +11,7 @@ from mscf.data.splits import make_split, train_and_test_rows
 from mscf.data.store import Store
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.kept_run import THRESHOLD
-from mscf.evaluation.tables import identify
-from mscf.kept.results import write_tables
-from mscf.training.run_folder import commit
+from mscf.evaluation.tables import identify, write_rows
 from mscf.training.state import data_name
 
 
@@ -31,5 +29,7 @@ def keep_threshold(store: Store, results: Path, fold: int, seed: int) -> Path:
     rows = evaluate_threshold(fit_threshold(store, training), store, test)
     data = data_name(store)
     folder = results / data / kind / THRESHOLD / f"fold-{fold}/seed-{seed}"
-    write_tables(identify(rows, data, kind, fold, THRESHOLD, seed), folder, commit())
+    folder.mkdir(parents=True, exist_ok=True)
+    signed = identify(rows, data, kind, fold, THRESHOLD, seed)
+    write_rows(signed, folder / "per_slice.csv")
     return folder

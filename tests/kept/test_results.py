@@ -39,10 +39,7 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
     assert record["slices"]["test"] == len(tables["mscf"])
     # It expects the tumour's small share everywhere, as the run did at its start.
     assert set(tables["mscf+untrained"]["predicted_px"]) == {0}
-    for method in tables:
-        path = tmp_path / f"results/tiny/patient/{method}/fold-0/seed-0/summary.json"
-        (one, _) = json.loads(path.read_text())
-        assert one["commit"] == record["commit"]
+    assert record["dice"] == tables["mscf"]["dice"].mean()
     assert str(tmp_path) not in (folder / "run.json").read_text()
     # Pages read it beside examples alone.
     assert not [*(tmp_path / "results").rglob("lesion_attention.csv")]
@@ -214,6 +211,18 @@ def test_no_voxel_of_a_person_is_in_the_repository() -> None:
     allowed = {".csv", ".json", ".npz"}
     files = [p for p in (ROOT / "results").rglob("*") if p.is_file()]
     assert {p.suffix for p in files} <= allowed
+
+
+def test_the_dice_in_a_kept_record_is_the_mean_of_its_slices() -> None:
+    """Older records have none."""
+    records = {
+        p: json.loads(p.read_text()) for p in (ROOT / "results").rglob("run.json")
+    }
+    told = {path.parent: one["dice"] for path, one in records.items() if "dice" in one}
+    assert len(told) > 1
+    for folder, dice in told.items():
+        rows = pd.read_csv(folder / "per_slice.csv")
+        assert dice == pytest.approx(rows["dice"].mean(), abs=1e-9), folder
 
 
 def test_results_name_no_place_of_the_machine_that_made_them() -> None:
