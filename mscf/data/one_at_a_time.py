@@ -42,9 +42,12 @@ def one_at_a_time(lock: Path, folder: Path) -> Iterator[None]:
 
 
 def has_lock(file: IO, path: Path, folder: Path) -> bool:
-    """Locks the open file; False where it no longer is the one of this name."""
+    """Waits for the open file's lock; False where it no longer has this name."""
     try:
-        wait_for(file, folder)
+        if not try_lock(file, folder):
+            place = printable(str(folder))
+            print(f"{place}: another process writes it, waiting", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except OSError as error:
         if error.errno in GONE:
@@ -52,15 +55,15 @@ def has_lock(file: IO, path: Path, folder: Path) -> bool:
         raise
 
 
-def wait_for(file: IO, folder: Path) -> None:
-    """Locks the open file as soon as no other process has it locked."""
+def try_lock(file: IO, folder: Path) -> bool:
+    """Locks the open file; False where another process has it locked.
+
+    Where the file system has no locks it warns, with the name of ``folder``: True.
+    """
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            place = printable(str(folder))
-            print(f"{place}: another process writes it, waiting", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
@@ -70,3 +73,4 @@ def wait_for(file: IO, folder: Path) -> None:
                 error.strerror or str(error), "lock", "start no other here meanwhile",
             )
         )  # fmt: skip
+    return True

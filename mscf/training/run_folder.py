@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -19,10 +18,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mscf.data.one_at_a_time import NO_LOCKS
+from mscf.data.one_at_a_time import try_lock
 from mscf.data.processes import cores
 from mscf.data.store import Store
-from mscf.errors import CheckpointError, Finding, cannot_write, warn
+from mscf.errors import CheckpointError, cannot_write
 from mscf.models.cost import parameters
 from mscf.replacing import write_text
 from mscf.training.settings import LAST_BITS, TrainSettings
@@ -57,28 +56,16 @@ def claimed(folder: Path) -> Iterator[None]:
         raise cannot_write(folder, error, "must be a writable folder") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            alone = try_lock(lock, folder)
+        except OSError as error:
+            raise cannot_write(folder, error, "must be locked") from error
+        if not alone:
             lock.seek(0)
             raise CheckpointError(
-                folder,
-                "must be used by one run at a time",
-                lock.read().strip() or "in use",
-                "run-lock",
+                folder, "must be used by one run at a time",
+                lock.read().strip() or "in use", "run-lock",
                 "wait for it, or choose another --out",
-            ) from error
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise cannot_write(folder, error, "must be locked") from error
-            warn(
-                Finding(
-                    str(folder),
-                    "must be locked against a second run",
-                    error.strerror or str(error),
-                    "run-lock",
-                    "start no other run here meanwhile",
-                )
-            )
+            )  # fmt: skip
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}\n")
         lock.flush()

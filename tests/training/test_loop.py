@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import shutil
 import subprocess
@@ -265,10 +266,10 @@ def test_where_there_are_no_locks_it_says_so_and_trains(
     def no_lock(*_) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", no_lock)
+    monkeypatch.setattr(fcntl, "flock", no_lock)
     run = train(settings_for(tiny_store, tmp_path, epochs=1))
     assert run.record["status"] == "finished"
-    assert "[run-lock]" in capsys.readouterr().err
+    assert "[lock]" in capsys.readouterr().err
 
 
 def test_a_lock_that_fails_for_another_reason_is_no_file_system_without(
@@ -277,7 +278,7 @@ def test_a_lock_that_fails_for_another_reason_is_no_file_system_without(
     def broken(*_) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", broken)
+    monkeypatch.setattr(fcntl, "flock", broken)
     with (
         pytest.raises(StorageError, match="must be locked"),
         run_folder.claimed(tmp_path),
