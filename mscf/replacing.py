@@ -58,32 +58,32 @@ def write_text(path: Path, text: str) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which becomes ``path`` only when the block ends well.
 
+    It is ``.NAME.part`` beside it, and what a killed attempt left there is removed: two
+    that could fill it at once keep each other out, see `one_at_a_time`.
+
     Raises:
         SettingsError: ``path`` is there already and not an empty folder.
         StorageError: disk full, no permission; nothing is left behind.
     """
-    part = None
+    place = path.absolute()
+    part = place.parent / f".{place.name}.part"
     try:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise SettingsError(
                 path, "must be a new or empty folder", "something there", "out",
                 "choose another one",
             )  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(
-            tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        )
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         yield part
         for file in part.iterdir():
             sync(file)
-        part.chmod(0o777 & ~current_umask())
         part.replace(path)
-        sync(path.parent)
+        sync(place.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def reserve(file: IO, offset: int, size: int) -> None:

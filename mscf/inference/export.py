@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mscf.checkpoint import write_checkpoint
+from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.store import open_store
 from mscf.errors import MscfError, SettingsError
 from mscf.inference.exported_forms import tried_shapes, write_onnx, write_pt2
@@ -51,7 +52,11 @@ def export(
     forms |= {"model.pt2": write_pt2} if pt2 else {}
     record = public_record(trained, Path(run))
     found: list[Parity] = []
-    with new_folder(Path(out)) as folder:
+    place = Path(out).absolute()
+    with (
+        one_at_a_time(place.parent / f".{place.name}.lock", out),
+        new_folder(Path(out)) as folder,
+    ):
         weights = trained.network.state_dict()
         write_checkpoint(folder / "model.safetensors", weights, record)
         with tqdm(forms, disable=not forms) as progress:

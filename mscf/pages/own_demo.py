@@ -6,17 +6,16 @@ named as people name theirs, and a network that phantoms have taught for minutes
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
 from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.phantom import Phantom, phantom
-from mscf.data.phantom.files import stored, whole_folder
+from mscf.data.phantom.files import write_volume
+from mscf.replacing import new_folder, write_text
 from mscf.training.loop import train
 from mscf.training.notebook import PHANTOMS, demo_folder, demo_store, notebook_settings
 
@@ -37,17 +36,17 @@ def demo_scans(base: Path) -> tuple[Path, Path]:
 
 def write_scans(own: Path) -> None:
     """All of the two folders, or nothing."""
-    with whole_folder(own) as folder:
+    with new_folder(own) as folder:
         (folder / "scans").mkdir()
         (folder / "labels").mkdir()
         table = ["case,patient,spacing_known"]
         for number in tqdm(range(CASES), desc="phantoms", disable=None):
             made = every(STEP, phantom(number, SEED, SIZE, "large"))
             name = f"scan_{number}"
-            write(folder / f"scans/{name}.nii.gz", made, made.hu)
-            write(folder / f"labels/{name}_seg.nii.gz", made, made.labels)
+            write_volume(folder / f"scans/{name}.nii.gz", made, made.hu)
+            write_volume(folder / f"labels/{name}_seg.nii.gz", made, made.labels)
             table.append(f"{name},P{made.patient},true")
-        (folder / "scans/patients.csv").write_text("\n".join([*table, ""]))
+        write_text(folder / "scans/patients.csv", "\n".join([*table, ""]))
 
 
 def every(step: int, made: Phantom) -> Phantom:
@@ -56,12 +55,6 @@ def every(step: int, made: Phantom) -> Phantom:
         made, hu=made.hu[..., ::step], labels=made.labels[..., ::step],
         affine=made.affine @ np.diag([1, 1, step, 1]),
     )  # fmt: skip
-
-
-def write(path: Path, made: Phantom, voxels: np.ndarray) -> None:
-    """Voxels ``(X, Y, Z)`` as a file in the order that the scan is stored in."""
-    image: nib.Nifti1Image = stored(made, voxels)
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))
 
 
 def demo_weights(base: Path, gpus: int | None) -> Path:

@@ -195,15 +195,33 @@ def test_a_folder_in_use_is_refused_before_anything_is_computed(run, tmp_path) -
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+def test_an_export_keeps_a_second_one_out_of_its_folder(
+    run, tmp_path, monkeypatch
+) -> None:
+    locked = []
+
+    def write(*what) -> None:
+        locked.append((tmp_path / ".out.lock").is_file())
+        write_checkpoint(*what)
+
+    monkeypatch.setattr(export_module, "write_checkpoint", write)
+    export(run, tmp_path / "out", onnx=False, pt2=False)
+    assert locked == [True]
+    assert [path.name for path in tmp_path.glob("*out*")] == ["out"]
+
+
 def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path) -> None:
     with suppress(KeyError), new_folder(tmp_path / "a" / "b") as folder:
         (folder / "half").write_text("half")
         raise KeyError
     assert list((tmp_path / "a").iterdir()) == []
+    (tmp_path / "a" / ".b.part").mkdir()
+    (tmp_path / "a" / ".b.part" / "of a killed one").touch()
     with new_folder(tmp_path / "a" / "b") as folder:
         (folder / "whole").write_text("whole")
         assert not (tmp_path / "a" / "b").exists()
-    assert (tmp_path / "a" / "b" / "whole").read_text() == "whole"
+    assert [path.name for path in tmp_path.glob("a/*")] == ["b"]
+    assert [path.name for path in tmp_path.glob("a/b/*")] == ["whole"]
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError), new_folder(tmp_path / "file" / "b"):
         pass

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +15,8 @@ from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.phantom.generate import Phantom, patient_of, phantom
 from mscf.data.phantom.lesions import HABITS
 from mscf.data.processes import how_many, in_order
-from mscf.errors import SettingsError, cannot_write
-from mscf.replacing import replacing, write_text
+from mscf.errors import SettingsError
+from mscf.replacing import new_folder, replacing, write_text
 
 VERSION = 2  # of the generator; raise it when equal settings give other bytes
 
@@ -66,7 +63,7 @@ def make_phantoms(
 def write_phantoms(out: Path, settings: dict, processes: int) -> None:
     """All of the folder, or nothing."""
     seed, size, lesions = (settings[name] for name in ("seed", "size", "lesions"))
-    with whole_folder(out) as folder:
+    with new_folder(out) as folder:
         for kind in ("imagesTr", "labelsTr"):
             (folder / kind).mkdir()
         work = partial(write_case, folder, seed=seed, size=size, lesions=lesions)
@@ -110,30 +107,19 @@ def finished(out: Path, settings: dict) -> bool:
     )
 
 
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes its name only when the block ends well."""
-    part = out.absolute().parent / f".{out.absolute().name}.part"
-    shutil.rmtree(part, ignore_errors=True)  # an interrupted earlier attempt
-    try:
-        part.mkdir(parents=True)
-        yield part
-        part.replace(out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
 def write_case(folder: Path, case: int, seed: int, size: int, lesions: str) -> None:
-    """One image and its labels in the orientation that the scan is stored in."""
+    """One image and its labels."""
     made = phantom(case, seed, size, lesions)
     for kind, voxels in (("imagesTr", made.hu), ("labelsTr", made.labels)):
-        image = stored(made, voxels)
-        # gzip keeps the time of writing unless told otherwise.
-        packed = gzip.compress(image.to_bytes(), compresslevel=3, mtime=0)
-        with replacing(folder / kind / f"liver_{case}.nii.gz", text=False) as file:
-            file.write(packed)
+        write_volume(folder / kind / f"liver_{case}.nii.gz", made, voxels)
+
+
+def write_volume(path: Path, made: Phantom, voxels: np.ndarray) -> None:
+    """Voxels ``(X, Y, Z)`` as a file in the order that the scan is stored in."""
+    # gzip keeps the time of writing unless told otherwise.
+    packed = gzip.compress(stored(made, voxels).to_bytes(), compresslevel=3, mtime=0)
+    with replacing(path, text=False) as file:
+        file.write(packed)
 
 
 def stored(made: Phantom, voxels: np.ndarray) -> nib.Nifti1Image:
