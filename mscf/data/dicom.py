@@ -39,7 +39,7 @@ class Plane:
     path: Path
     series: str
     modality: str
-    size: tuple[int, ...]  # columns, rows and, of several frames, their number
+    size: tuple[int, int]  # columns, rows
     position: NDArray[np.float64]  # of the first pixel's centre
     row: NDArray[np.float64]  # direction along a row
     column: NDArray[np.float64]  # direction down a column
@@ -70,10 +70,10 @@ def read_series(source: Path, folder: Path) -> Scan:
     """The CT in ``source``, a folder of one series; slices in ``folder``.
 
     Raises:
-        InputError: SimpleITK is not installed; a file that cannot be read, is no CT or
-            does not say its place; several series; a scout; slices that are missing,
-            double, of several sizes, at uneven steps, aside of each other (as by a
-            tilted gantry), or far from axial; no HU.
+        InputError: SimpleITK is not installed; a file that cannot be read, is no CT,
+            holds several frames or does not say its place; several series; a scout;
+            slices that are missing, double, of several sizes, at uneven steps, aside of
+            each other (as by a tilted gantry), or far from axial; no HU.
         StorageError: no room in ``folder``.
     """
     sitk = simple_itk(source)
@@ -136,11 +136,21 @@ def simple_itk(source: Path) -> ModuleType:
 
 
 def read_plane(path: Path, sitk: ModuleType) -> Plane:
-    """What one file says of its place, without its pixels."""
+    """What one file says of its place, without its pixels.
+
+    Raises:
+        InputError: it cannot be read, holds several frames or does not say its place.
+    """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
+        columns, rows, *frames = reader.GetSize()
+        if any(n != 1 for n in frames):  # their places stand elsewhere: looked at first
+            raise InputError(
+                path, "must hold one slice", f"{frames[0]} frames", "dicom-frames",
+                "convert the series to NIfTI",
+            )  # fmt: skip
         tags = {
             name: reader.GetMetaData(tag).strip()
             for name, tag in (
@@ -155,8 +165,7 @@ def read_plane(path: Path, sitk: ModuleType) -> Plane:
         )
         directions = numbers(tags["directions"], 6)
         return Plane(
-            path, tags["series"], tags["modality"],
-            tuple(reader.GetSize()),
+            path, tags["series"], tags["modality"], (columns, rows),
             numbers(tags["position"], 3), directions[:3], directions[3:],
             tuple(numbers(tags["spacing"], 2).tolist()), float(thick or 0), kind,
             reader.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64),
@@ -225,12 +234,7 @@ def check_one_series(planes: list[Plane], source: Path) -> None:
                 plane.path, "must be a slice, no scout view", plane.kind,
                 "dicom-localizer", "remove it, and give the axial series",
             )  # fmt: skip
-        if any(n != 1 for n in plane.size[2:]):
-            raise InputError(
-                plane.path, "must hold one slice", f"{plane.size[2]} frames",
-                "dicom-frames", "convert the series to NIfTI",
-            )  # fmt: skip
-        if plane.size[:2] != first.size[:2]:
+        if plane.size != first.size:
             sizes = " and ".join(f"{p.size[0]} x {p.size[1]}" for p in (first, plane))
             raise InputError(
                 plane.path, "must be of the size of the others", sizes, "dicom-gap",
@@ -309,7 +313,7 @@ def header_of(planes: list[Plane], step: NDArray, dtype: np.dtype) -> Header:
     lps[:3, 0] = first.row * first.spacing[1]
     lps[:3, 1] = first.column * first.spacing[0]
     lps[:3, 2], lps[:3, 3] = step, first.position
-    shape = (*first.size[:2], len(planes))
+    shape = (*first.size, len(planes))
     nifti = Nifti1Header()
     nifti.set_data_shape(shape)
     nifti.set_data_dtype(dtype)

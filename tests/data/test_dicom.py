@@ -166,6 +166,17 @@ def test_one_slice_that_does_not_say_how_thick_it_is_has_no_mm(
     assert read_series(tmp_path / "b", tmp_path).spacing_known
 
 
+def test_several_frames_in_one_file_are_refused(tmp_path) -> None:
+    """As an enhanced CT has them: what places each of them stands within its frames."""
+    volume = sitk.GetImageFromArray(hu().transpose(2, 1, 0))
+    volume.SetMetaData("0008|0016", "1.2.840.10008.5.1.4.1.1.2.1")
+    volume.SetMetaData("0008|0060", "CT")
+    (tmp_path / "ct").mkdir()
+    sitk.WriteImage(volume, str(tmp_path / "ct" / "1.dcm"))
+    said = refused(tmp_path / "ct", tmp_path, "dicom-frames")
+    assert "1.dcm: must hold one slice (found: 5 frames)" in said
+
+
 def test_a_picture_in_colours_is_no_ct(tmp_path) -> None:
     write_slice(tmp_path / "a" / "1.dcm", hu()[:, :, 0], position(0))
     image = sitk.ReadImage(str(tmp_path / "a" / "1.dcm"))
