@@ -21,6 +21,7 @@ SAME = 1e-3  # voxels; what float32 and a quaternion leave of equal places
 NEAR = 0.5  # voxels; further away, a mask is another place's
 LONG = 1.5  # times; the pixels of axial slices are square
 STRAIGHT, STEEPEST = 0.1, 40.0  # degrees; towards 45 the names of the axes jump
+SHEARED = 1.0  # degrees off a right angle; distances are then up to 1 % off
 
 
 class Grid(Protocol):
@@ -117,6 +118,8 @@ def oblique(header: Header, path: Path) -> tuple[Finding, ...]:
     if angle <= STRAIGHT:
         return ()
     must, todo = "must have the axes of the body", "its slices are taken as stored"
+    if not at_right_angles(header.affine):
+        found, todo = f"{found}, sheared", f"{todo}, mm across them are left out"
     return (Finding(str(path), must, found, "oblique", todo),)
 
 
@@ -182,6 +185,13 @@ def shift(affine: NDArray, like: NDArray, shape: tuple[int, ...]) -> float:
 def directions(affine: NDArray) -> NDArray[np.float64]:
     """Where the axes of a file lead, columns of length 1."""
     return affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def at_right_angles(affine: NDArray) -> bool:
+    """Whether distances are those of a box's sides; not of a tilted gantry."""
+    axes = directions(affine)
+    cosines = np.abs(axes.T @ axes - np.eye(3))
+    return bool(cosines.max() < np.sin(np.radians(SHEARED)))
 
 
 def voxel_ml(affine: NDArray) -> float:

@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mscf.data.cases import Case, find_masks, with_patients
+from mscf.data.geometry import at_right_angles
 from mscf.data.spreadsheet import as_csv
 from mscf.data.volume import TUMOUR, as_slices, read_labels, read_mask
 from mscf.errors import (
@@ -90,7 +91,8 @@ def evaluate_pairs(
         spacing = volume.spacing if known else None
         rows += slice_rows(case, drawn, true, spacing, slices)
         head = {"case": case.name, "patient": case.patient, "slices": true.shape[2]}
-        volumes.append(head | volume_metrics(drawn, true, spacing))
+        sides = spacing if at_right_angles(volume.affine) else None
+        volumes.append(head | volume_metrics(drawn, true, sides))
         volumes[-1]["other_label"] = bool((labels == 3 - label).any())
     volumes = pd.DataFrame(volumes)
     if not volumes["truth_voxels"].any():

@@ -238,7 +238,7 @@ def definitions(report: CaseReport) -> str:
         "Around": f"{tissue}.{also}",
         "Contrast": "the lesion's mean HU less that around; below 0 it is darker.",
         "To surface": "the least distance of the lesion's border and the liver mask's; "
-        f"{NONE} without a mask or a known spacing.",
+        f"{NONE} without a mask or a known spacing, or of a tilted gantry.",
         "Slices": "count from the lowest, which is 0.",
         "Key picture": "the slice of the lesion's largest area. Orange: its outline. "
         "Dashed blue: other lesions. White: the diameters, where they are of this "

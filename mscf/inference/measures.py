@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 from tqdm import tqdm
 
+from mscf.data.geometry import at_right_angles
 from mscf.data.scan import Scan, SliceFile
 from mscf.inference.centres import Centres
 from mscf.inference.diameters import Diameters, diameters
@@ -41,7 +42,7 @@ class Lesion:
     mean_hu: float
     sd_hu: float
     around_hu: float | None  # of the tissue around; None: there is none
-    surface: float | None  # to the liver's; None: no mask, no spacing, no surface
+    surface: float | None  # to the liver's; None: no mask, spacing, surface; sheared
     at_border: bool  # reaches the end of the scan, and may go on beyond
 
     @property
@@ -117,7 +118,7 @@ def measure(
             extent.at_border |= i in (0, n_slices - 1) or reaches(box, numbers.shape)
 
     depths, placed = {}, scan.spacing_known
-    if liver is not None and placed:
+    if liver is not None and placed and at_right_angles(scan.affine):
         found = surface_distances(mask, regions, liver, (x, y, z))
         depths = {n: d for n, d in enumerate(found.tolist(), 1) if math.isfinite(d)}
     return [

@@ -39,6 +39,21 @@ def test_an_oblique_file_says_its_angle(degrees, tmp_path) -> None:
     assert said(path) == [("oblique", f"{abs(degrees):.1f} degrees off LPS")]
 
 
+@pytest.mark.parametrize(
+    ("degrees", "found"),
+    [(0.9, "0.9 degrees off LPS"), (1.1, "1.1 degrees off LPS, sheared")],
+)
+def test_a_tilted_gantry_is_said_to_have_no_mm_across_slices(
+    degrees, found, tmp_path
+) -> None:
+    tilted = AFFINE.copy()
+    tilted[1, 2] = 2.5 * np.tan(np.radians(degrees))
+    path = write(tmp_path / "a.nii", HU, tilted, qform_code=0)  # which cannot shear
+    (repair,) = read_volume(path).repairs
+    assert (repair.check, repair.found) == ("oblique", found)
+    assert ("mm across them are left out" in repair.todo) == ("sheared" in found)
+
+
 @pytest.mark.parametrize("degrees", [41, 45, 49])
 def test_between_two_axes_a_file_is_refused(degrees, tmp_path) -> None:
     path = write(tmp_path / "a.nii", HU, turned(degrees) @ AFFINE)

@@ -97,6 +97,21 @@ def test_patients_and_unknown_spacing_are_as_the_truths_table_says(folders) -> N
     assert tables.cases["assd_mm"].isna().tolist() == [False, True]
 
 
+def test_a_tilted_gantry_has_mm_within_its_slices_only(folders) -> None:
+    """Its axes are not at right angles: the way between two slices is another."""
+    drawn, truth, arrays = folders
+    tilted = AFFINE.copy()
+    tilted[1, 2] = 4 * np.tan(np.radians(20))
+    for folder, masks in zip((drawn, truth), arrays["case_2"], strict=True):
+        for path in folder.glob("case_2.*"):
+            write(path, 2 * masks.astype(np.uint8), tilted)
+    tables = evaluate_folders(drawn, truth)
+    assert tables.slices["hd_diagonal_mm"].notna().all()
+    across = ["assd_mm", "rmsd_mm", "msd_mm", "lesions_below_10"]
+    assert tables.cases[across].isna().all(axis=1).tolist() == [False, True]
+    assert tables.cases["dice"].notna().all()
+
+
 def test_predictions_of_lits_volumes_beside_probabilities_are_masks(tmp_path) -> None:
     """As ``mscf predict LITS own --probabilities own/probabilities`` leaves them."""
     for n in (1, 2):

@@ -207,6 +207,18 @@ def test_a_slanted_scan_is_measured_in_its_own_slices(tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize("measures", [True, False])
+def test_to_the_surface_is_measured_at_right_angles_only(measures, tmp_path) -> None:
+    c, s = math.cos(0.3), math.sin(0.3)
+    matrix = np.eye(4)  # a slanted scan, or one of a tilted gantry
+    matrix[1:3, 1:3] = [[c, -s], [s, c]] if measures else [[1, s / c], [0, 1]]
+    lesions, liver = (ball((50, 50, 50), (r, r, r)) for r in (10, 30))
+    hu = np.full(SHAPE, 100)
+    (lesion,) = measured(hu, lesions, tmp_path, liver, affine=matrix @ AFFINE)
+    assert (lesion.surface is not None) == measures
+    assert lesion.centre is not None
+
+
 def test_where_the_spacing_is_unknown_lengths_are_in_pixels(tmp_path) -> None:
     lesions, liver = np.zeros(SHAPE, bool), ball((50, 50, 50), (40, 40, 40))
     lesions[50:61, 40:43, 20:25] = True
