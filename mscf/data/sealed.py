@@ -19,8 +19,8 @@ def write_sealed(path: Path, record: dict) -> None:
     write_text(path, json.dumps(sealed, indent=1) + "\n")
 
 
-def read_sealed(path: Path, older: bool = False) -> dict:
-    """What ``write_sealed`` wrote; with ``older`` also what was written without a seal.
+def read_sealed(path: Path) -> dict:
+    """What ``write_sealed`` wrote.
 
     Raises:
         OSError: it cannot be read.
@@ -29,8 +29,6 @@ def read_sealed(path: Path, older: bool = False) -> dict:
     record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict):
         raise ValueError("no JSON object")
-    if older and "sha256" not in record:
-        return record
     if record.pop("sha256", None) != seal_of(record):
         raise ValueError("its digest does not agree")
     return record

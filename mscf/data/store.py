@@ -26,7 +26,7 @@ from mscf.data.cases import Case, are_phantoms, find_cases
 from mscf.data.nifti import promised_slices
 from mscf.data.one_at_a_time import one_at_a_time
 from mscf.data.processes import how_many, in_order
-from mscf.data.sealed import read_sealed, write_sealed
+from mscf.data.sealed import read_sealed
 from mscf.data.spreadsheet import as_named
 from mscf.data.store_writer import ARRAYS, Writer, checksum_of, sources_of
 from mscf.errors import (
@@ -85,8 +85,8 @@ class Store:
 
     @property
     def phantoms(self) -> bool:
-        """Whether no person was scanned; a store that does not say so counts as CT."""
-        return self.record.get("phantoms", False)
+        """Whether no person was scanned."""
+        return self.record["phantoms"]
 
     def verify(self, rows: Iterable[int] | None = None) -> None:
         """Compares the index and its slices with the digests that ``prepare`` wrote.
@@ -163,7 +163,7 @@ def prepare_cases(
             if not made.exists():  # nor made by a process that this one waited for
                 build(cases, source, target, settings, processes, skip_bad, phantoms)
                 return open_store(target)
-    return unchanged_store(target, cases, settings, phantoms, skip_bad)
+    return unchanged_store(target, cases, settings, skip_bad)
 
 
 def build(
@@ -222,7 +222,7 @@ def open_store(folder: Path | str) -> Store:
             "make one with data_scripts/prepare.py IN STORE",
         )  # fmt: skip
     try:
-        record = read_sealed(path, older=True)
+        record = read_sealed(path)
         whole = record["complete"] is True and record["settings"]["version"] == VERSION
         index = pd.read_csv(folder / "index.csv", dtype=TYPES, keep_default_na=False)
         index = as_named(index, ("case", "patient")).set_index("row", drop=False)
@@ -270,11 +270,11 @@ def say_how_much(target: Path, cases: list[Case], size: int) -> None:
 
 
 def unchanged_store(
-    target: Path, cases: list[Case], settings: dict, phantoms: bool, skip_bad: bool
+    target: Path, cases: list[Case], settings: dict, skip_bad: bool
 ) -> Store:
     """The store in ``target`` if it is of these cases and settings, and sound."""
     store = open_store(target)
-    bad, known = store.record["refused"], store.record["sources"]
+    bad = store.record["refused"]
     if bad and not skip_bad:
         raise CheckpointError(
             target, "must be a store of all cases", f"without {', '.join(bad)}",
@@ -283,7 +283,6 @@ def unchanged_store(
     sources = {
         case.name: sources_of(case)
         for case in tqdm(cases, desc="compare", disable=None, leave=False)
-        if case.name in known or case.name not in bad  # older: only whole cases known
     }
     persons = {
         case.name: [case.patient, case.spacing_known]
@@ -303,10 +302,6 @@ def unchanged_store(
                 "choose another folder, or delete this one to build it anew",
             )  # fmt: skip
     store.verify()
-    if "phantoms" not in store.record:  # of an older version
-        record = {**store.record, "phantoms": phantoms}
-        write_sealed(target / "store.json", record)
-        return open_store(target)
     return store
 
 

@@ -66,7 +66,7 @@ def keep_run(
     if examples and not store.phantoms:
         raise SettingsError(
             "examples", "must be 0: voxels are kept of phantoms only", examples,
-            "examples", "phantoms prepared by an older version: prepare them again",
+            "examples",
         )  # fmt: skip
     if f"+{label}" == UNTRAINED or is_method(f"{settings.method}+{label}"):
         raise SettingsError(

@@ -10,6 +10,7 @@ import pytest
 from mscf.data import case_slices, store_writer
 from mscf.data import store as store_module
 from mscf.data.phantom import make_phantoms
+from mscf.data.sealed import write_sealed
 from mscf.data.store import open_store, prepare
 from mscf.errors import (
     CheckpointError,
@@ -390,17 +391,13 @@ def test_a_store_knows_whether_it_holds_phantoms(tiny_store, tmp_path) -> None:
     assert store.phantoms
 
 
-def test_a_store_from_before_phantoms_were_noted_learns_it(tmp_path) -> None:
-    phantoms = make_phantoms(tmp_path / "phantoms", cases=2, size=64, processes=1)
-    target = tmp_path / "store"
-    now = prepare(phantoms, target, size=192, processes=1)
-    old = {key: value for key, value in now.record.items() if key != "phantoms"}
-    (target / "store.json").write_text(json.dumps(old))
-    assert not open_store(target).phantoms
-    again = prepare(phantoms, target, size=192, processes=1)
-    assert again.phantoms
-    assert again.checksum == now.checksum
-    assert open_store(target).phantoms
+def test_a_store_does_not_become_one_of_phantoms_by_hand(tiny_store, tmp_path) -> None:
+    """Voxels of phantoms may be kept, of a person none."""
+    folder = shutil.copytree(tiny_store, tmp_path / "store")
+    record = open_store(folder).record | {"phantoms": True}  # and without its seal
+    (folder / "store.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match=r"digest .*\[store-damaged\]"):
+        open_store(folder)
 
 
 def test_how_much_all_slices_take_is_said_before(cases, tmp_path, capsys) -> None:
@@ -427,12 +424,12 @@ def test_a_store_with_a_part_missing_or_cut_is_refused(name, tiny_store, tmp_pat
 
 
 def test_a_store_of_another_version_is_refused(tiny_store, tmp_path) -> None:
-    shutil.copytree(tiny_store, tmp_path / "old")
-    record = json.loads((tmp_path / "old/store.json").read_text())
+    folder = shutil.copytree(tiny_store, tmp_path / "old")
+    record = open_store(folder).record
     record["settings"]["version"] = 0
-    (tmp_path / "old/store.json").write_text(json.dumps(record))
-    with pytest.raises(CheckpointError, match="store-damaged"):
-        open_store(tmp_path / "old")
+    write_sealed(folder / "store.json", record)
+    with pytest.raises(CheckpointError, match=r"of version 1 .*\[store-damaged\]"):
+        open_store(folder)
 
 
 def test_liver_and_all_keep_more_slices(cases, tmp_path) -> None:
