@@ -56,9 +56,8 @@ def with_workers(size: int, batch: int, batches: int) -> dict:
         rows = list(range(len(store.index))) * (1 + batches // 4)
         slices = SliceDataset(store, rows[: batches * batch], augment=True)
         loader = make_loader(
-            slices, batch, shuffle=True, workers=workers,
-            pinned=torch.cuda.is_available(),
-        )  # fmt: skip
+            slices, batch, workers=workers, pinned=torch.cuda.is_available()
+        )
         loaded = begin(loader)
         for _ in range(batches // 4):  # the workers import first
             next(loaded)

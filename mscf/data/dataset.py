@@ -84,7 +84,7 @@ class Step:
 
 
 class Batches(Sampler):
-    """The steps of an epoch: keys ``(epoch, i)`` shuffled, or plain ``i`` in order.
+    """The steps of an epoch: keys ``(epoch, i)``, shuffled.
 
     The order is a function of (seed, epoch). Each step's batch is cut into ``parts``,
     as even as can be, of which this process forwards its ``own`` one after the other:
@@ -98,13 +98,11 @@ class Batches(Sampler):
         self,
         n: int,
         batch_size: int,
-        shuffle: bool,
         seed: int,
         parts: int = 1,
         own: range = range(1),
     ) -> None:
-        self.n, self.batch_size = n, batch_size
-        self.shuffle, self.seed = shuffle, seed
+        self.n, self.batch_size, self.seed = n, batch_size, seed
         self.parts, self.own = parts, own
         self.epoch, self.first_step = 0, 0
 
@@ -114,10 +112,8 @@ class Batches(Sampler):
 
     def steps(self) -> list[Step]:
         """The steps that are left of this epoch."""
-        keys: list = list(range(self.n))
-        if self.shuffle:
-            random = np.random.default_rng((self.seed, self.epoch))
-            keys = [(self.epoch, int(i)) for i in random.permutation(self.n)]
+        random = np.random.default_rng((self.seed, self.epoch))
+        keys = [(self.epoch, int(i)) for i in random.permutation(self.n)]
         steps, start = [], 0
         for number, size in enumerate(batch_sizes(self.n, self.batch_size)):
             parts = cut_evenly(keys[start : start + size], self.parts)
@@ -154,7 +150,6 @@ def batch_sizes(n: int, batch_size: int) -> list[int]:
 def make_loader(
     slices: SliceDataset,
     batch_size: int,
-    shuffle: bool,
     workers: int = 0,
     parts: int = 1,
     own: range = range(1),
@@ -167,9 +162,7 @@ def make_loader(
     """
     return DataLoader(
         slices,
-        batch_sampler=Batches(
-            len(slices), batch_size, shuffle, slices.seed, parts, own
-        ),
+        batch_sampler=Batches(len(slices), batch_size, slices.seed, parts, own),
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pinned,

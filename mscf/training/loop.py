@@ -125,7 +125,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
     settings, ranks, model = state.settings, state.ranks, state.model
     parts = settings.accumulate  # of a batch that this process forwards
     loader = make_loader(
-        training, settings.batch_size, shuffle=True, workers=settings.workers,
+        training, settings.batch_size, workers=settings.workers,
         parts=ranks.world * parts,
         own=range(ranks.rank * parts, (ranks.rank + 1) * parts),
         pinned=settings.device.type == "cuda",

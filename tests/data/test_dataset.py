@@ -80,7 +80,7 @@ def test_seventeen_slices_end_in_five_and_four() -> None:
 
 @given(st.integers(1, 60), st.integers(0, 9), st.integers(0, 9))
 def test_an_epoch_shows_every_slice_once_in_an_order_of_its_own(n, seed, epoch) -> None:
-    batches = Batches(n, 8, shuffle=True, seed=seed)
+    batches = Batches(n, 8, seed)
     batches.set_position(epoch)
     keys = [key for batch in batches for key in batch]
     assert sorted(keys) == [(epoch, i) for i in range(n)]
@@ -94,7 +94,7 @@ def test_an_epoch_shows_every_slice_once_in_an_order_of_its_own(n, seed, epoch) 
 def test_batches_are_the_same_with_and_without_workers(store) -> None:
     def batches(workers):
         slices = SliceDataset(store, range(11), augment=True, seed=5)
-        loader = make_loader(slices, 4, shuffle=True, workers=workers)
+        loader = make_loader(slices, 4, workers=workers)
         seen = []
         for epoch in range(2):
             loader.batch_sampler.set_position(epoch)
@@ -111,8 +111,8 @@ def test_memory_is_pinned_where_it_is_asked_for(store, monkeypatch) -> None:
     """Not wherever there is a GPU: that makes a context there in every process."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     slices = SliceDataset(store, [0, 1])
-    assert not make_loader(slices, 2, shuffle=False).pin_memory
-    assert make_loader(slices, 2, shuffle=False, pinned=True).pin_memory
+    assert not make_loader(slices, 2).pin_memory
+    assert make_loader(slices, 2, pinned=True).pin_memory
 
 
 def test_a_store_goes_to_a_worker_as_its_folder(store) -> None:

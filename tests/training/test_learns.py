@@ -31,7 +31,7 @@ def four_slices(tmp_path_factory) -> SliceDataset:
 
 def tumour_dice(model, slices) -> float:
     """Dice pooled over the slices, the model in whatever mode it is."""
-    (images, targets), *_ = make_loader(slices, len(slices), shuffle=False)
+    (images, targets), *_ = make_loader(slices, len(slices))
     with torch.no_grad():
         prediction = model(three_channels(images)) > 0
     both = (prediction & (targets > 0)).sum()
@@ -46,7 +46,7 @@ def test_four_tumour_slices_are_overfitted(four_slices, tmp_path) -> None:
     model = mscf.build("mscf").to(memory_format=torch.channels_last)
     start_at_log_odds(model, four_slices)
     optimizer = Adam(model.parameters(), 5e-4, fused=True)
-    loader = make_loader(four_slices, len(four_slices), shuffle=False)
+    loader = make_loader(four_slices, len(four_slices))
     state = RunState(settings, four_slices.store, model, optimizer, Ranks())
     before = tumour_dice(model.eval(), four_slices)
     with precision(settings):
