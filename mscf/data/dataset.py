@@ -170,14 +170,6 @@ def make_loader(
     )
 
 
-def next_part(
-    loaded: Iterator[tuple[Tensor, Tensor]], device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """The next images and targets of a loader's iterator, on the device."""
-    images, targets = next(loaded)
-    return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
-
-
 class LoadingProcess(SpawnProcess):
     """A process that loads slices; it does not hear when it is asked to end."""
 

@@ -21,13 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
-from mscf.data.dataset import (
-    SliceDataset,
-    begin,
-    make_loader,
-    next_part,
-    three_channels,
-)
+from mscf.data.dataset import SliceDataset, begin, make_loader, three_channels
 from mscf.data.processes import must_not_be_imported
 from mscf.data.store import open_store
 from mscf.evaluation.tables import read_rows
@@ -159,15 +153,16 @@ def train_one_epoch(
         Stopped: a signal asked for it; the state is saved.
     """
     settings, ranks, optimizer = state.settings, state.ranks, state.optimizer
+    device = settings.device
     state.model.train()
     watch = Watch(state, loader.dataset)
     loaded = begin(loader)  # gives the parts of the steps below, in their order
     for step in shown(loader.batch_sampler.steps(), state):
-        loss, drawn = torch.zeros(2, device=settings.device)
+        loss, drawn = torch.zeros(2, device=device)
         n_own = 0
         for part, keys in step.parts.items():  # of several the gradients accumulate
             seed_everything(settings.seed, state.position.epoch, step.number, part)
-            images, targets = next_part(loaded, settings.device)
+            images, targets = (t.to(device, non_blocking=True) for t in next(loaded))
             outputs = network(three_channels(images))
             share = len(keys) / step.n_slices  # 1 where the step has no other part
             part_loss = cross_entropy(outputs, targets) * share
