@@ -8,7 +8,6 @@ not, and is the default.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +53,9 @@ def make_split(index: pd.DataFrame, kind: str, seed: int) -> pd.DataFrame:
     return split.assign(fold=split["patient"].map(fold_of).astype("int64"))
 
 
-def write_split(split: pd.DataFrame, folder: Path, kind: str, seed: int) -> None:
-    """``split.csv`` and ``split.json``: the manifest of who trains and who tests."""
+def write_split(split: pd.DataFrame, folder: Path) -> None:
+    """``split.csv``: the manifest of who trains and who tests."""
     write_text(folder / "split.csv", as_csv(split))
-    record = {
-        "kind": kind, "seed": seed, "folds": FOLDS, "sha256": split_checksum(split),
-    }  # fmt: skip
-    write_text(folder / "split.json", json.dumps(record, indent=1) + "\n")
 
 
 def split_checksum(split: pd.DataFrame) -> str:

@@ -267,7 +267,7 @@ class RunState:
                 )
             )
             self.best.path.unlink(missing_ok=True)
-        write_split(self.split, settings.out, settings.split, settings.seed)
+        write_split(self.split, settings.out)
         for table in self.tables:
             table.start()
         for finding in findings:

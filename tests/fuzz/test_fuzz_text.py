@@ -290,6 +290,6 @@ def test_a_split_is_made_anew_and_never_read(store, tmp_path) -> None:
     """So no damage to ``split.csv`` can change who trains; a reader would be fuzzed."""
     index = open_store(store).index
     split = make_split(index, "patient", 0)
-    write_split(split, tmp_path, "patient", 0)
+    write_split(split, tmp_path)
     (tmp_path / "split.csv").write_text("damaged")
     assert make_split(index, "patient", 0).equals(split)
