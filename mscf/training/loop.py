@@ -79,7 +79,7 @@ def train(settings: TrainSettings) -> Run:
     settings = settings.resolved()
     with stop_requests(settings.out) as stop:
         if settings.processes > 1 and not joined_processes():
-            split_slices(settings, open_store(settings.data))  # before any is started
+            split_slices(settings, open_store(settings.data))  # refuses before launch
             launch(settings)
         else:
             with joined(settings, stop) as ranks:
@@ -117,6 +117,7 @@ def train_here(settings: TrainSettings, ranks: Ranks, stop: StopRequest) -> None
 def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
     """Epoch after epoch until the schedule or ``epochs`` ends it."""
     settings, ranks, model = state.settings, state.ranks, state.model
+    slices_a_pass = settings.slices_a_pass
     parts = settings.accumulate  # of a batch that this process forwards
     loader = make_loader(
         training, settings.batch_size, workers=settings.workers,
@@ -126,7 +127,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
     )  # fmt: skip
     with precision(settings), memory_errors(settings):
         images = first_images(training, settings)
-        needed = step_memory(model, images[:1], settings.slices_a_pass)
+        needed = step_memory(model, images[:1], slices_a_pass)
     if tight := room_for(settings, needed):
         state.log.warn(tight)
     stop.at_once = ranks.world == 1  # one of several alone would leave the others
@@ -135,8 +136,7 @@ def fit(training: SliceDataset, state: RunState, stop: StopRequest) -> None:
         while not state.ended:
             loader.batch_sampler.set_position(state.position.epoch, state.position.step)
             train_one_epoch(network, loader, state, stop)
-            at_once = settings.slices_a_pass
-            facts = context_facts(model, images, at_once) if ranks.first else {}
+            facts = context_facts(model, images, slices_a_pass) if ranks.first else {}
             state.save_epoch(facts)
 
 
@@ -158,7 +158,8 @@ def train_one_epoch(
     watch = Watch(state, loader.dataset)
     loaded = begin(loader)  # gives the parts of the steps below, in their order
     for step in shown(loader.batch_sampler.steps(), state):
-        loss, drawn = torch.zeros(2, device=device)
+        loss = torch.zeros((), device=device)
+        drawn = torch.zeros((), device=device)
         n_own = 0
         for part, keys in step.parts.items():  # of several the gradients accumulate
             seed_everything(settings.seed, state.position.epoch, step.number, part)
@@ -174,7 +175,8 @@ def train_one_epoch(
         totals = watch.totals(loss, drawn, norms, stop.asked)
         ranks.arrived(f"{state.position.epoch}:{step.number}")
         ranks.add_up(state.model, n_own / step.n_slices, totals)
-        optimizer.found_inf = totals[BAD:].sum().clamp(max=1)  # 1: nothing changes
+        # GradScaler's word to fused Adam, which no other heeds: at 1 nothing changes.
+        optimizer.found_inf = totals[BAD:].sum().clamp(max=1)
         optimizer.step()
         optimizer.zero_grad()  # here: no gradients lie about during the next forward
         stop.at_once = False  # from now on there is something to lose
@@ -189,7 +191,7 @@ def train_one_epoch(
 
 
 def first_images(training: SliceDataset, settings: TrainSettings) -> Tensor:
-    """The first batch as it is stored, on which the context blocks are watched."""
+    """The first batch as stored: for memory estimate, CUDA graph and context facts."""
     n = min(settings.batch_size, len(training))
     images = torch.stack([training[i][0] for i in range(n)])
     return three_channels(images).to(settings.device)
