@@ -52,7 +52,7 @@ def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     rows = (n + RUNS - 1) // RUNS  # ONNX divides towards 0, so no -(-n // RUNS)
     query = F.pad(query, (0, 0, 0, RUNS * rows - n))
     runs = query.unflatten(1, (RUNS, rows)).unbind(1)
-    made = [torch.softmax(run @ key.mT, dim=-1) @ value for run in runs]
+    made = [torch.softmax(run @ key.transpose(-2, -1), dim=-1) @ value for run in runs]
     return torch.stack(made, dim=1).flatten(1, 2)[:, :n]
 
 
@@ -63,12 +63,13 @@ def tiles_pay(value: Tensor) -> bool:
 
 def as_sequence(x: Tensor) -> Tensor:
     """``(B, C, H, W)`` as ``(B, N, C)``; a free view of channels-last memory."""
-    return x.flatten(2).mT
+    # Not `mT`, here and in the block: torch's older exporter to ONNX does not know it.
+    return x.flatten(2).transpose(-2, -1)
 
 
 def as_map(sequence: Tensor, like: Tensor) -> Tensor:
     """``(B, N, C)`` as ``(B, C, H, W)`` with the height and width of ``like``."""
-    return sequence.mT.unflatten(2, like.shape[-2:])
+    return sequence.transpose(-2, -1).unflatten(2, like.shape[-2:])
 
 
 def exact(x: Tensor) -> Tensor:

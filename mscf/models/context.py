@@ -81,7 +81,7 @@ class ChannelContext(nn.Module):
             features = as_sequence(exact(x))
             affinity = channel_affinity(features, self.softmax)  # (B, C, C), Eq. 4
             if self.eq5 == "rows":
-                affinity = affinity.mT
+                affinity = affinity.transpose(-2, -1)
             context = features @ affinity  # (B, N, C), X' = X G, Eq. 5 as printed
         context = as_given(context, x)
         return self.beta * as_map(context, like=x) + x  # Eq. 6
@@ -145,7 +145,7 @@ def channel_affinity(features: Tensor, softmax: str = "plain") -> Tensor:
     ``softmax`` is "plain" as printed, "rowmax-minus" as in the code of DANet and
     CS-Net, where the least alike weighs most, or "scaled" by 1 / N (open point 17).
     """
-    products = features.mT @ features
+    products = features.transpose(-2, -1) @ features
     if softmax == "rowmax-minus":
         products = products.amax(dim=-1, keepdim=True) - products
     elif softmax == "scaled":

@@ -1,7 +1,9 @@
 """The block in other people's networks: six that many use, and layers that cannot."""
 
 import copy
+import io
 
+import onnxruntime
 import pytest
 import torch
 from some import some
@@ -202,6 +204,21 @@ def test_what_is_exported_may_change_its_device_and_type() -> None:
     assert not [node for node in nodes if "assert_tensor_metadata" in str(node.target)]
     made, x = program.module().double()(x.double()), x.double()
     torch.testing.assert_close(made, model.double()(x), rtol=1e-10, atol=1e-10)
+
+
+def test_the_older_exporter_to_onnx_takes_a_network_with_blocks() -> None:
+    model, file = moved(mscf.add_context(small().eval(), ["2"])), io.BytesIO()
+    free = {"x": {0: "batch", 2: "height", 3: "width"}}
+    torch.onnx.export(
+        model, (torch.rand(2, 3, 8, 9),), file, dynamo=False, input_names=["x"],
+        dynamic_axes=free,
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(
+        file.getvalue(), providers=["CPUExecutionProvider"]
+    )
+    x = torch.rand(1, 3, 12, 7)
+    (made,) = session.run(None, {"x": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(made), model(x), rtol=0, atol=1e-5)
 
 
 def test_a_dry_run_leaves_modes_and_statistics_as_they_were() -> None:
