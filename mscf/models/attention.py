@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from mscf.models.tiled_attention import tiled_attention
 
-RUNS = 8  # of rows, in which attention is exported to ONNX
+RUNS = 8  # of rows, in which plain products are formed
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -25,7 +26,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     changes no product; and each position's features side by side in memory, or they
     fall back to the map (free in channels-last).
     """
-    if torch.onnx.is_in_onnx_export():
+    if torch.onnx.is_in_onnx_export() or in_forward_mode():
         return attend_in_runs(query, key, value)
     if tiles_pay(value):
         return tiled_attention(*map(exact, (query, key, value)))[0].to(value.dtype)
@@ -42,11 +43,12 @@ def fill_up(x: Tensor, width: int) -> Tensor:
 
 
 def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same by plain products, a run of rows after the other, for ONNX.
+    """The same by plain products, a run of rows after the other: ONNX, forward mode.
 
-    ONNX has no fused attention that every runtime keeps without the map. Eight runs
-    hold an eighth of it at a time, 75 MiB of a 112 x 112 skip. The borders are computed
-    from N, so that one file takes every size.
+    ONNX has no fused attention that every runtime keeps without the map, and neither
+    tiles nor torch's kernels have tangents. Eight runs hold an eighth of it at a time,
+    75 MiB of a 112 x 112 skip. The borders are computed from N, so that one file takes
+    every size.
     """
     n = query.shape[1]
     rows = (n + RUNS - 1) // RUNS  # ONNX divides towards 0, so no -(-n // RUNS)
@@ -54,6 +56,15 @@ def attend_in_runs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     runs = query.unflatten(1, (RUNS, rows)).unbind(1)
     made = [torch.softmax(run @ key.transpose(-2, -1), dim=-1) @ value for run in runs]
     return torch.stack(made, dim=1).flatten(1, 2)[:, :n]
+
+
+def in_forward_mode() -> bool:
+    """Whether tangents may be carried along, as in `torch.func.jvp`.
+
+    Our tiles would drop them without a word.
+    """
+    # No public name tells it. Without this one plain products are right, but slow.
+    return getattr(forward_ad, "_current_level", 0) >= 0
 
 
 def tiles_pay(value: Tensor) -> bool:

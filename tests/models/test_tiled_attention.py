@@ -1,5 +1,9 @@
+from functools import partial
+
 import pytest
 import torch
+from plain_context import spatial_context_plain
+from torch.autograd import forward_ad
 
 from mscf.models import attention
 from mscf.models import tiled_attention as module
@@ -155,6 +159,54 @@ def test_an_infinity_spreads_through_tiles_as_in_the_plain_form(
 def test_gradients_are_those_of_finite_differences(small_tiles) -> None:
     tensors = [x.requires_grad_() for x in inputs(6, 15, d=2, channels=3, batch=1)]
     assert torch.autograd.gradcheck(attend, tensors)
+
+
+def by_dual_numbers(form, tensors, tangents):
+    with forward_ad.dual_level():
+        out = form(*map(forward_ad.make_dual, tensors, tangents))
+        return forward_ad.unpack_dual(out).tangent
+
+
+def by_jvp(form, tensors, tangents):
+    return torch.func.jvp(form, tensors, tangents)[1]
+
+
+def by_jvp_of_a_vmap(form, tensors, tangents):
+    def of_one(*tensors):
+        return form(*(x[None] for x in tensors))[0]
+
+    return by_jvp(torch.func.vmap(of_one), tensors, tangents)
+
+
+def by_jvp_around_another(form, tensors, tangents):
+    def around(*tensors):
+        one = (torch.ones((), dtype=torch.float64),)  # has the inner one's only tangent
+        return torch.func.jvp(lambda x: x * form(*tensors), one, one)[0]
+
+    return by_jvp(around, tensors, tangents)
+
+
+@pytest.mark.parametrize(
+    "tangent", [by_dual_numbers, by_jvp, by_jvp_of_a_vmap, by_jvp_around_another]
+)
+def test_forward_mode_gives_the_tangent_of_the_plain_form(tangent, each_form) -> None:
+    tensors = tuple(inputs())
+    tangents = tuple(x.flip(1) for x in tensors)
+    got, want = (tangent(form, tensors, tangents) for form in (attend, plain))
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+def test_a_compiled_context_gives_tangents_too() -> None:
+    block = SpatialContext(16).double().requires_grad_(False)
+    torch.nn.init.constant_(block.alpha, 0.7)
+    x = torch.randn(2, 16, 6, 7, dtype=torch.float64)
+    compiled = torch.compile(block, backend="eager", fullgraph=True)
+    compiled(x)  # without tangents: what stands in this graph has none
+    got, want = (
+        by_dual_numbers(form, [x], [x.flip(1)])
+        for form in (compiled, partial(spatial_context_plain, block))
+    )
+    torch.testing.assert_close(got, want)
 
 
 def test_a_second_derivative_is_refused_by_name(each_form) -> None:
