@@ -55,6 +55,20 @@ class SpatialContext(nn.Module):
         return self.alpha * as_map(context, like=x) + x  # Eq. 3
 
 
+def channel_affinity(features: Tensor, softmax: str = "plain") -> Tensor:
+    """Eq. 4: ``(B, N, C)`` features to the ``(B, C, C)`` map whose rows sum to 1.
+
+    ``softmax`` is "plain" as printed, "rowmax-minus" as in the code of DANet and
+    CS-Net, where the least alike weighs most, or "scaled" by 1 / N (open point 17).
+    """
+    products = features.transpose(-2, -1) @ features
+    if softmax == "rowmax-minus":
+        products = products.amax(dim=-1, keepdim=True) - products
+    elif softmax == "scaled":
+        products = products / features.shape[-2]
+    return torch.softmax(products, dim=-1)
+
+
 class ChannelContext(nn.Module):
     """Every channel gathers from all others: ``(B, C, H, W)`` to the same, Eq. 4-6.
 
@@ -109,10 +123,10 @@ class ContextBlock(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("residual", residual, ("printed", "once", "twice"))
-        if {spatial, channel} - {True, False}:
+        if not (isinstance(spatial, bool) and isinstance(channel, bool)):
             raise ValueError(
                 "spatial and channel must be True or False "
-                f"(found: {spatial} and {channel})"
+                f"(found: {spatial!r} and {channel!r})"
             )
         self.spatial = SpatialContext(channels, f=f) if spatial else None
         self.channel = ChannelContext(softmax, eq5) if channel else None
@@ -124,7 +138,7 @@ class ContextBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map ``(B, C, H, W)`` with its contexts added, of the same shape."""
         branches = [branch for branch in (self.spatial, self.channel) if branch]
-        out = sum(branch(x) for branch in branches)  # Eq. 7
+        out = sum(branch(x) for branch in branches)  # Eq. 7; 0 where both are off
         return out + self.further * x if self.further else out
 
 
@@ -137,17 +151,3 @@ def attention_rows(block: SpatialContext, x: Tensor, positions: Tensor) -> Tenso
     asking = as_sequence(block.key(x))[:, positions]  # (B, P, C/8)
     answering = as_sequence(block.query(x))  # (B, N, C/8)
     return torch.softmax(asking @ answering.mT, dim=-1)
-
-
-def channel_affinity(features: Tensor, softmax: str = "plain") -> Tensor:
-    """Eq. 4: ``(B, N, C)`` features to the ``(B, C, C)`` map whose rows sum to 1.
-
-    ``softmax`` is "plain" as printed, "rowmax-minus" as in the code of DANet and
-    CS-Net, where the least alike weighs most, or "scaled" by 1 / N (open point 17).
-    """
-    products = features.transpose(-2, -1) @ features
-    if softmax == "rowmax-minus":
-        products = products.amax(dim=-1, keepdim=True) - products
-    elif softmax == "scaled":
-        products = products / features.shape[-2]
-    return torch.softmax(products, dim=-1)

@@ -1,4 +1,5 @@
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -217,9 +218,9 @@ def test_too_few_channels_for_query_and_key_are_refused(channels) -> None:
 
 
 @pytest.mark.parametrize("branch", ["spatial", "channel"])
-@pytest.mark.parametrize("word", ["no", "False", None])
+@pytest.mark.parametrize("word", ["no", "False", None, 1, 0, ["no"]])
 def test_a_branch_is_on_or_off(branch, word) -> None:
-    with pytest.raises(ValueError, match=f"True or False .*{word}"):
+    with pytest.raises(ValueError, match=f"True or False .*{re.escape(repr(word))}"):
         ContextBlock(16, **{branch: word})
 
 
