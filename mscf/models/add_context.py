@@ -22,7 +22,7 @@ SIDE = 256  # pixels of the default example: any usual number of halvings fits
 class WithContext(nn.Module):
     """A layer of another network, then a context block: maps in, map out as before."""
 
-    def __init__(self, layer: nn.Module, context: ContextBlock) -> None:
+    def __init__(self, layer: nn.Module, context: nn.Module) -> None:
         super().__init__()
         self.layer = layer
         self.context = context
@@ -62,21 +62,24 @@ def add_context(
     Raises:
         ValueError: the model has no layer of this name (the nearest are named), it has
             its block already, gives no ``(B, C, H, W)`` map of 8 channels or more, or
-            is not called exactly once; the dry run failed; an option is no choice.
+            is not called exactly once, from its place in the model; a dry run failed;
+            an option is no choice.
         TypeError: an option that `ContextBlock` has not.
 
     The model is then as it was.
     """
-    layers = layers if isinstance(layers, str) else list(layers)
-    check_names(model, layers)
-    blocks = {  # by the layer itself: a block behind an outer one renames those inside
-        model.get_submodule(name): block_for(name, maps, residual, options)
+    names = layers if isinstance(layers, str) else list(layers)
+    check_names(model, names)
+    # The layers themselves: a block behind an outer one renames those inside.
+    layers = {name: model.get_submodule(name) for name in names}
+    blocks = {
+        name: block_for(name, maps, residual, options)
         for name, maps in dry_run(model, layers, example).items()
     }
-    for layer, block in blocks.items():
-        wrapped = WithContext(layer, block.train(layer.training))
-        for holder, name in places_of(model, layer):
-            setattr(holder, name, wrapped)
+    check_places(model, layers, example)
+    for name, layer in layers.items():
+        block = blocks[name].train(layer.training)
+        replace(model, layer, WithContext(layer, block))
     return model
 
 
@@ -106,31 +109,32 @@ def check_names(model: nn.Module, layers: list[str] | str) -> None:
             )
 
 
-def places_of(model: nn.Module, layer: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Which modules hold this layer, and under what name.
+def replace(model: nn.Module, layer: nn.Module, other: nn.Module) -> None:
+    """Puts another module wherever the model holds this layer.
 
     MONAI's DynUNet holds each stage in a list and in a skip. nnU-Net's decoder holds
     the encoder too, so a stage of it has two names, but one place.
     """
-    return [
+    places = [
         (holder, name)
         for holder in model.modules()
         for name, module in holder._modules.items()
         if module is layer
     ]
+    for holder, name in places:
+        setattr(holder, name, other)
 
 
 def dry_run(
-    model: nn.Module, layers: list[str], example: Tensor | None
+    model: nn.Module, layers: dict[str, nn.Module], example: Tensor | None
 ) -> dict[str, list[object]]:
     """What each layer gives for the example; if taken, for one of twice the height."""
     try:
         example = default_example(model) if example is None else example
         seen = outputs_of(model, layers, example)
     except Exception as error:  # the model is another's: it may assert, or miss a key
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
         raise ValueError(
-            f"example must be an input that the model takes (found: {said}); "
+            f"example must be an input that the model takes (found: {said(error)}); "
             "give one as example=torch.zeros(1, channels, height, width)"
         ) from error
     for name, outputs in seen.items():
@@ -145,14 +149,47 @@ def dry_run(
     return seen
 
 
+def check_places(
+    model: nn.Module, layers: dict[str, nn.Module], example: Tensor | None
+) -> None:
+    """What stands in a layer's place must be called once, as the layer was.
+
+    Tried with nothing where the blocks will be: on large maps they would take long.
+    """
+    example = default_example(model) if example is None else example
+    tried = {name: WithContext(layer, nn.Identity()) for name, layer in layers.items()}
+    for name, layer in layers.items():
+        replace(model, layer, tried[name])
+    try:
+        seen = outputs_of(model, tried, example)
+    except Exception as error:
+        raise ValueError(
+            f"the model must run with blocks in place (found: {said(error)})"
+        ) from error
+    finally:
+        for name, layer in layers.items():
+            replace(model, tried[name], layer)
+    for name, outputs in seen.items():
+        if len(outputs) != 1:
+            raise ValueError(
+                f"layer {name} must be called from its place in the model, not from a "
+                f"plain list, say (found: {len(outputs)} calls of a block there)"
+            )
+
+
+def said(error: Exception) -> str:
+    """An error of the model's own in one line: its kind and its words."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
 def outputs_of(
-    model: nn.Module, layers: list[str], example: Tensor
+    model: nn.Module, layers: dict[str, nn.Module], example: Tensor
 ) -> dict[str, list[object]]:
     """What each layer gives at each call, in evaluation mode."""
     seen: dict[str, list[object]] = {name: [] for name in layers}
     with ExitStack() as hooks, evaluation_mode(model), torch.no_grad():
-        for name in layers:
-            hook = model.get_submodule(name).register_forward_hook(
+        for name, layer in layers.items():
+            hook = layer.register_forward_hook(
                 lambda _module, _inputs, output, name=name: seen[name].append(output)
             )
             hooks.enter_context(hook)

@@ -285,6 +285,51 @@ def test_a_layer_in_two_places_gets_one_block_in_both() -> None:
     assert (computed(moved(model), x) - before).abs().max() > 1e-3
 
 
+class Listed(nn.Module):
+    """Its forward pass calls the first stage from a plain list of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = small(), nn.Conv2d(8, 8, 1)
+        self.stages = [self.first, self.second]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.stages[0](x))
+
+
+class Looking(nn.Module):
+    """Its forward pass reads what a layer has, but a block has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = small()
+        self.first = nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(x)
+        return self.first(x) / self.first.out_channels
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Listed, r"layer first must be called from its place .*\(found: 0 calls"),
+        (Looking, r"run with blocks in place \(found: AttributeError: .*out_channels"),
+    ],
+)
+def test_a_block_that_the_network_goes_around_is_refused(make, said) -> None:
+    model, x = make(), torch.rand(1, 3, 16, 16)
+    modules, state = dict(model.named_modules()), copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=said):
+        mscf.add_context(model, ["second", "first"], x)
+    assert dict(model.named_modules()) == modules
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
+    torch.testing.assert_close(model.state_dict(), state, rtol=0, atol=0)
+    mscf.add_context(model, ["second"], x)  # whose place is the one that is called
+    assert isinstance(model.second, WithContext)
+
+
 def test_one_layer_by_two_names_is_given_twice() -> None:
     model = Shared()
     with pytest.raises(ValueError, match=r"given once .*encoder\.2, decoder"):
