@@ -106,9 +106,12 @@ def one_fact(table: pd.DataFrame) -> tuple[float, float]:
     """How alike the seven columns are over the ten rows.
 
     The smallest rank correlation of two columns, and the share of the variance of all
-    (each scaled to 1) in the first principal component.
+    (each scaled to 1) in the first principal component. NaN where a column has one
+    value throughout.
     """
     better = table.assign(hd=-table["hd"])
+    if (better.nunique() < 2).any():
+        return math.nan, math.nan
     variances = np.linalg.eigvalsh(better.corr())
     return float(better.corr("spearman").min(axis=None)), float(variances[-1] / 7)
 

@@ -151,6 +151,15 @@ def test_a9_ours_is_first_in_seven_columns_that_say_one_thing(table) -> None:
     assert one_fact(table) == pytest.approx((0.948, 0.984), abs=5e-4)
 
 
+@pytest.mark.parametrize("change", [{"recall": 0.0}, {"hd": 63.0}])
+def test_columns_without_spread_are_alike_to_none(table, change) -> None:
+    """As of networks that all draw nothing, or of one method."""
+    assert one_fact(table.assign(**change)) == pytest.approx(
+        (math.nan, math.nan), nan_ok=True
+    )
+    assert one_fact(table[:1]) == pytest.approx((math.nan, math.nan), nan_ok=True)
+
+
 def test_b10_two_missed_slices_are_the_gap_in_hausdorff_distance(table) -> None:
     assert pytest.approx(633.56768, abs=5e-6) == DIAGONAL
     gap = table.loc["danet", "hd"] - table.loc["mscf", "hd"]
