@@ -231,6 +231,7 @@ def open_store(folder: Path | str) -> Store:
         shape = (record["counts"]["slices"], *[record["settings"]["size"]] * 2)
         whole &= len(index) == shape[0] and images.shape == masks.shape == shape
         whole &= (images.dtype, masks.dtype) == tuple(ARRAYS.values())
+        whole &= isinstance(record["phantoms"], bool)
     except (*DAMAGED, OSError) as error:
         raise CheckpointError(
             folder, "must be a whole store", f"{type(error).__name__}: {error}",

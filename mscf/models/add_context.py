@@ -72,6 +72,7 @@ def add_context(
     check_names(model, names)
     # The layers themselves: a block behind an outer one renames those inside.
     layers = {name: model.get_submodule(name) for name in names}
+    example = default_example(model) if example is None else example
     blocks = {
         name: block_for(name, maps, residual, options)
         for name, maps in dry_run(model, layers, example).items()
@@ -126,11 +127,10 @@ def replace(model: nn.Module, layer: nn.Module, other: nn.Module) -> None:
 
 
 def dry_run(
-    model: nn.Module, layers: dict[str, nn.Module], example: Tensor | None
+    model: nn.Module, layers: dict[str, nn.Module], example: Tensor
 ) -> dict[str, list[object]]:
     """What each layer gives for the example; if taken, for one of twice the height."""
     try:
-        example = default_example(model) if example is None else example
         seen = outputs_of(model, layers, example)
     except Exception as error:  # the model is another's: it may assert, or miss a key
         raise ValueError(
@@ -150,13 +150,12 @@ def dry_run(
 
 
 def check_places(
-    model: nn.Module, layers: dict[str, nn.Module], example: Tensor | None
+    model: nn.Module, layers: dict[str, nn.Module], example: Tensor
 ) -> None:
     """What stands in a layer's place must be called once, as the layer was.
 
     Tried with nothing where the blocks will be: on large maps they would take long.
     """
-    example = default_example(model) if example is None else example
     tried = {name: WithContext(layer, nn.Identity()) for name, layer in layers.items()}
     for name, layer in layers.items():
         replace(model, layer, tried[name])
@@ -202,8 +201,9 @@ def default_example(model: nn.Module) -> Tensor:
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None:
         raise ValueError(
-            "no 2-D convolution, which tells the channels; a block is for 2-D maps, "
-            "none is for volumes"
+            "example must be given (found: no 2-D convolution, which tells the "
+            "channels; a block is for 2-D maps, none is for volumes), as "
+            "example=torch.zeros(1, channels, height, width)"
         )
     return first.weight.new_zeros(1, first.in_channels, SIDE, SIDE)
 

@@ -432,6 +432,17 @@ def test_a_store_of_another_version_is_refused(tiny_store, tmp_path) -> None:
         open_store(folder)
 
 
+def test_a_store_that_does_not_say_whether_it_holds_people_is_refused(
+    tiny_store, tmp_path
+) -> None:
+    folder = shutil.copytree(tiny_store, tmp_path / "old")
+    record = open_store(folder).record
+    del record["phantoms"]
+    write_sealed(folder / "store.json", record)
+    with pytest.raises(CheckpointError, match=r"phantoms.*\[store-damaged\]"):
+        open_store(folder)
+
+
 def test_liver_and_all_keep_more_slices(cases, tmp_path) -> None:
     import nibabel as nib
 

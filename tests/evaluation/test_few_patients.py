@@ -1,6 +1,7 @@
 """Intervals over few patients are not printed without a word on what they cover."""
 
 import re
+from operator import attrgetter
 
 import pandas as pd
 import pytest
@@ -30,7 +31,9 @@ WITH_INTERVALS = ("ablation", "excerpt", "fig1", "leakage", "results",
                   "spatial_context", "table1", "train")  # fmt: skip
 
 
-@pytest.mark.parametrize("path", sorted(root().glob("notebooks/*.ipynb")), ids=str)
+@pytest.mark.parametrize(
+    "path", sorted(root().glob("notebooks/*.ipynb")), ids=attrgetter("stem")
+)
 def test_a_page_with_intervals_over_patients_says_what_they_cover(path) -> None:
     text = " ".join(path.read_text("utf-8").split())
     shows = re.search(r"interval\W+(\w+\W+){0,3}?over patients", text) is not None
