@@ -25,13 +25,9 @@ SCRIPTS = f"{workflow.basedir}/data_scripts"
 # Not workflow.cores: a cluster is given jobs, no cores, and it would end the parsing.
 CORES = workflow.resource_settings.cores or 8
 
-# The mark of a store that is gone, or of before its persons were put right, says nothing.
-mark, made = Path(RUNS, "store.ready"), Path(STORE, "store.json")
-persons = Path(config["cases"], "patients.csv")
-if not made.exists() or (
-    persons.exists() and persons.stat().st_mtime > made.stat().st_mtime
-):
-    mark.unlink(missing_ok=True)
+if not Path(STORE, "store.json").exists():
+    Path(RUNS, "store.ready").unlink(missing_ok=True)  # the mark of one that is gone
+PERSONS = Path(config["cases"], "patients.csv")
 
 
 def kept_runs(split):
@@ -45,6 +41,15 @@ def kept_runs(split):
                 run = RUN.format(split=split, method=method, fold=fold, seed=seed)
                 found[f"{RESULTS}/{run}/run.json"] = None
     return list(found)
+
+
+def gpu_of(wildcards):
+    """The GPU of a run where several of this machine are shared out: each its own."""
+    if "gpus" not in config:
+        return []  # as it is: one, or what a cluster gives
+    run = f"{RESULTS}/{RUN}/run.json".format(**wildcards)
+    gpu = kept_runs(wildcards.split).index(run) % config["gpus"]
+    return [f"CUDA_VISIBLE_DEVICES={gpu}"]
 
 
 def options(settings):
@@ -94,10 +99,12 @@ rule weights:
         "{PYTHON:q} {SCRIPTS:q}/imagenet.py"
 
 
-# Both commands leave alone what is there and unchanged.
+# Both commands leave alone what is there and unchanged. Persons that were put right since
+# are looked at once more.
 rule store:
     input:
         ancient(rules.weights.output) if REQUIRED else [],
+        str(PERSONS) if PERSONS.exists() else [],
     output:
         touch(f"{RUNS}/store.ready"),
     params:
@@ -127,9 +134,10 @@ rule train:
         # No page shows a variant's slices.
         examples=lambda w: 0 if "+" in w.method else config.get("examples", 0),
         run=f"{RUNS}/{RUN}",
+        gpu=gpu_of,
     threads: config.get("threads", CORES)
     shell:
-        "{PYTHON:q} -m mscf train --data {STORE:q} --out {params.run:q} "
+        "env {params.gpu:q} {PYTHON:q} -m mscf train --data {STORE:q} --out {params.run:q} "
         "--method {wildcards.method:q} --split {wildcards.split:q} "
         "--fold {wildcards.fold:q} --seed {wildcards.seed:q} "
         "{params.options:q} --resume && "

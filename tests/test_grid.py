@@ -49,6 +49,8 @@ def test_a_profile_names_methods_and_settings_that_there_are(profile) -> None:
         assert set(block["splits"]) <= {"patient", "slice"}
     if "phantoms" not in config:
         assert not config.get("examples"), "voxels of people are not kept"
+    if config["size"] == 448:  # for GPUs: with each machine's own number of them
+        assert config["settings"]["gpus"] == 1  # it would be another recipe
 
 
 @pytest.mark.parametrize("name", ["smoke", "phantoms", "lits"])
@@ -69,6 +71,18 @@ def test_slices_are_kept_of_methods_and_of_no_variant(tmp_path) -> None:
     kept = dict(re.findall(r"--method (\S+) .*--examples (\d+)", plan.stdout))
     assert kept.keys() > {*METHODS, "mscf+once"}
     assert all(n == ("0" if "+" in method else "8") for method, n in kept.items())
+
+
+def test_the_gpus_of_a_machine_are_shared_out_evenly(tiny_profile, tmp_path) -> None:
+    words = "--config", "gpus=2", "settings={workers: 1}"
+    plan = grid(tiny_profile, tmp_path, "-n", "-p", *words)
+    commands = re.findall(r"env (.*?) ?/\S+ -m mscf train (.*)", plan.stdout)
+    assert sorted(gpu for gpu, _ in commands) == [
+        "CUDA_VISIBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=1",
+    ]  # fmt: skip
+    assert all("--workers 1" in of and "--epochs 2" in of for _, of in commands)
+    plan = grid(tiny_profile, tmp_path, "-n", "-p")
+    assert "CUDA_VISIBLE_DEVICES" not in plan.stdout
 
 
 @pytest.fixture
@@ -197,7 +211,9 @@ def test_a_mark_of_a_store_is_believed_while_the_store_is_of_these_persons(
     (cases / "patients.csv").write_text("case,patient,spacing_known\n")
     os.utime(cases / "patients.csv", (made.stat().st_mtime + 9,) * 2)
     assert planned(tiny_profile, tmp_path)["store"] == 1  # prepare.py will say it
-    mark.touch()
+    assert mark.exists()  # a plan changes nothing
+    os.utime(mark, (made.stat().st_mtime + 10,) * 2)  # it has agreed
+    assert "store" not in planned(tiny_profile, tmp_path)
     (cases / "patients.csv").unlink()
     made.unlink()
     assert planned(tiny_profile, tmp_path)["store"] == 1

@@ -161,9 +161,13 @@ def exactly(settings: TrainSettings) -> dict:
 
 
 def same_everywhere(settings: TrainSettings, store: Store) -> dict:
-    """What all processes of a run must share; paths may differ between machines."""
-    given = settings.recorded()
-    words = {name: v for name, v in given.items() if name not in ("data", "out")}
+    """What all processes of a run must share.
+
+    Between machines paths may differ, and loading processes, of which one with more
+    cores takes more: they change no number.
+    """
+    own = ("data", "out", "workers")
+    words = {name: v for name, v in settings.recorded().items() if name not in own}
     return {"settings": words, "store": store.checksum, "code": [versions(), commit()]}
 
 

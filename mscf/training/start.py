@@ -115,11 +115,24 @@ def fitting_weights(
 def start_findings(
     settings: TrainSettings, model: nn.Module, split: str
 ) -> list[Finding]:
-    """What to say of the start: weights not had, not taken, or that know the test.
+    """What to say of the start: parts too small, weights not had or that know the test.
 
     ``split``: the checksum of this run's.
     """
     findings = []
+    parts = (settings.processes or 1) * settings.accumulate
+    if 2 * parts > settings.batch_size > 1:
+        findings.append(
+            Finding(
+                "batch_size",
+                "should have two slices for each process and pass, for batch "
+                "normalisation",
+                f"{settings.batch_size} for {parts}",
+                "one-slice",
+                "its statistics of one slice alone are another training: fewer GPUs, "
+                f"or --batch-size {2 * parts} --sync-batch-norm",
+            )
+        )
     if settings.pretrained and has_imagenet(model) is False:
         findings.append(
             Finding(

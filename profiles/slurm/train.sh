@@ -1,6 +1,7 @@
 #!/bin/bash
 # One training on a Slurm cluster, on one machine or several; DATA is a store, OUT a run:
-#   sbatch [--nodes=2] [--gpus-per-node=4] profiles/slurm/train.sh DATA OUT [options]
+#   sbatch [--nodes=2] [--gpus-per-node=2] profiles/slurm/train.sh DATA OUT [options]
+# A GPU should have two slices of the batch of 8: four GPUs in all.
 # Options are those of `mscf train`. Two minutes before its hours end Slurm sends SIGUSR1:
 # mscf saves its state and ends with 75, the job is queued again and goes on to the same
 # bytes. Any other end is final. Partition, account and hours are yours to set.

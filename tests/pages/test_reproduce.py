@@ -267,3 +267,11 @@ def test_the_claims_profile_is_what_their_rules_ask_for() -> None:
     lits = {(split, method, *run) for split, method, *run in
             read_profile(ROOT, "lits").wanted if method in METHODS}  # fmt: skip
     assert lits <= wanted
+
+
+def test_the_trainings_side_by_side_loaded_as_the_page_says() -> None:
+    records = (ROOT / "results/excerpt-448").glob("*/*/fold-*/seed-*/run.json")
+    workers = {json.loads(path.read_text())["settings"]["workers"] for path in records}
+    page = (ROOT / "notebooks/reproduce.ipynb").read_text(encoding="utf-8")
+    assert (min(workers), max(workers)) == (1, 6)
+    assert "had one to six loading processes each" in page

@@ -28,6 +28,7 @@ from mscf.training.batch_norm import move_once_a_step
 from mscf.training.distributed import LAUNCHED, Ranks, joined, leave_cause
 from mscf.training.launch import ENDED, cause
 from mscf.training.loop import train
+from mscf.training.run_folder import same_everywhere
 from mscf.training.state import RunState
 from mscf.training.stopping import stop_requests
 
@@ -287,3 +288,16 @@ def test_two_processes_stopped_in_the_middle_end_with_the_same_bytes(
     assert [rank.code for rank in together(again, again)] == [0, 0]
     same_run(tmp_path / "whole", tmp_path / "cut")
     shows(shown=f"20 steps of a small network: {seconds:.1f} s")
+
+
+def test_machines_with_more_cores_or_other_paths_train_together(
+    tiny_store, tmp_path
+) -> None:
+    store = open_store(tiny_store)
+
+    def shared(out, **changes) -> dict:
+        return same_everywhere(settings_for(tiny_store, out, **changes), store)
+
+    one = shared(tmp_path / "one", workers=0)
+    assert shared(tmp_path / "two", workers=2) == one
+    assert shared(tmp_path / "one", workers=0, seed=1) != one

@@ -1,4 +1,5 @@
 import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -6,7 +7,11 @@ import pytest
 
 from mscf import cli
 from mscf.errors import SettingsError
+from mscf.models import build
 from mscf.training.settings import TrainSettings
+from mscf.training.start import start_findings
+
+ROOT = Path(__file__).parents[2]
 
 
 def make(**changes) -> TrainSettings:
@@ -62,3 +67,29 @@ def test_automatic_settings_are_decided_before_they_are_recorded() -> None:
     assert resolved.precision in ("float32", "bf16")
     assert resolved.workers == 0
     assert resolved.recorded()["gpus"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"accumulate": 8}, True),  # as eight processes have it
+        ({"accumulate": 5}, True),
+        ({"accumulate": 4}, False),
+        ({"batch_size": 1}, False),  # asked for
+    ],
+)
+def test_parts_of_one_slice_are_told(changes, told) -> None:
+    model = build("senet", pretrained=False)
+    settings = make(method="senet", pretrained=False, **changes)
+    found = [one.check for one in start_findings(settings, model, "")]
+    assert found == ["one-slice"] * told
+
+
+def test_the_commands_for_several_machines_leave_every_process_two_slices() -> None:
+    page = (ROOT / "book/training.md").read_text(encoding="utf-8")
+    script = (ROOT / "profiles/slurm/train.sh").read_text(encoding="utf-8")
+    words = r"--nn?odes[ =](\d+)\S* \S*--(?:nproc-per-node|gpus-per-node)[ =](\d+)"
+    pairs = re.findall(words, page + script)
+    assert len(pairs) == 3
+    for machines, each in pairs:
+        assert make().batch_size >= 2 * int(machines) * int(each)
