@@ -78,13 +78,13 @@ def predict_cases(
     """Segments one scan after another into ``target``; gives a report of each.
 
     Of each scan ``target`` gets NAME.nii.gz (2 in the tumour, else 0), NAME.json,
-    NAME.csv, NAME.html and NAME.png, and at the end, also after an error, cases.csv. A
+    NAME.csv, NAME.html, NAME.png and a row of cases.csv, before the next one begins. A
     scan that is refused does not keep the others from being segmented.
 
     Raises:
         SettingsError, CheckpointError: before anything is written.
-        InputError: of all scans that were refused, at the end; after another error
-            they are warnings.
+        InputError: of all scans that were refused, at the end; where another error or
+            Ctrl-C comes before it, they are warnings.
         NumericalError: the network's output is not finite.
         MemoryLimitError: a batch of slices does not fit.
         StorageError: no room in ``target``, or no permission.
@@ -111,26 +111,24 @@ def predict_scans(
             (target / PROBABILITIES).mkdir(exist_ok=True)
     except OSError as error:
         raise cannot_write(target, error, "must be a writable folder") from error
-    reports: list[CaseReport] = []
-    refused: dict[str, InputError] = {}
+    table = target / "cases.csv"
+    refused: list[InputError] = []
     try:
         for case in cases:
             try:
                 liver = livers.get(case.name)
                 report = predict_case(case, liver, target, trained, settings, device)
             except InputError as error:
-                refused[case.name] = error
+                refused.append(error)
+                write_cases([], [case.name], table)
                 continue
-            reports.append(report)
+            write_cases([report], [], table)  # now: the next scan may be killed
             yield report
-    except Exception:
-        for finding in (f for error in refused.values() for f in error.findings):
+    except BaseException:  # Ctrl-C too
+        for finding in (f for error in refused for f in error.findings):
             warn(finding)  # only one error can be raised
         raise
-    finally:
-        if reports or refused:  # a failure at the first scan leaves nothing
-            write_cases(reports, refused, target / "cases.csv")
-    raise_all(refused.values())
+    raise_all(refused)
 
 
 def predict_case(

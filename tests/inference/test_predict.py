@@ -336,7 +336,20 @@ def test_an_output_that_is_not_finite_is_no_mask(run, tmp_path, monkeypatch) -> 
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("failure", [NumericalError, MemoryLimitError])
+def test_the_table_of_all_scans_is_whole_after_each_of_them(run, tmp_path) -> None:
+    """What kills the process at the next one loses no row."""
+    for name in ("a", "b"):
+        write_ct(tmp_path / "ct" / f"{name}.nii.gz")
+    settings = PredictSettings(device="cpu")
+    reports = predict_cases(tmp_path / "ct", tmp_path / "out", run, settings)
+    for told in ("a", "ab"):
+        next(reports)
+        assert list(rows_of(tmp_path / "out")) == [*told]
+
+
+@pytest.mark.parametrize(
+    "failure", [NumericalError, MemoryLimitError, KeyboardInterrupt]
+)
 def test_what_was_done_before_a_failure_is_told(
     failure, run, tmp_path, monkeypatch, capsys
 ) -> None:
