@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,20 +20,65 @@ from typer import Option
 from mscf.errors import Finding, MscfError, SettingsError, Stopped, printable
 
 Verbose = Annotated[bool, Option("--verbose", help="show the traceback of an error")]
+ECHO = 1.0  # seconds in which a second signal is the first one, heard twice
 
 
 @contextmanager
 def one_line_errors(verbose: bool = False) -> Iterator[None]:
-    """Turns a known failure into one line on stderr and its class's exit code."""
+    """Turns a known failure into one line on stderr and its class's exit code.
+
+    Ctrl-C and SIGTERM too, with 128 and the signal's number, as a shell counts; what is
+    half done is taken back first.
+    """
+    with interruptible() as heard:
+        try:
+            yield
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, KeyboardInterrupt):
+                heard = heard or [signal.SIGINT]  # by the caller's own handler
+            if not (heard or isinstance(error, MscfError)):
+                raise
+            if verbose:
+                traceback.print_exc()
+            if heard:  # whatever became of it: an import may make any error of it
+                finding = Finding(
+                    "mscf", "was asked to stop", heard[0].name, "stopped",
+                    "the same command begins again, or goes on where it can",
+                )  # fmt: skip
+                print(f"stopped: {finding}", file=sys.stderr)
+                raise typer.Exit(128 + heard[0]) from error
+            word = "stopped" if isinstance(error, Stopped) else "error"
+            for finding in error.findings:
+                print(f"{word}: {finding}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+
+
+@contextmanager
+def interruptible() -> Iterator[list[signal.Signals]]:
+    """Makes a KeyboardInterrupt of Ctrl-C and SIGTERM; gives the list of those heard.
+
+    A signal that is ignored stays ignored, and outside of the main thread Python hears
+    none. Commands that save at a signal (``train``, ``notebook``) listen themselves.
+    """
+    heard: list[signal.Signals] = []
+    before, when = {}, 0.0
+
+    def hear(number: int, _frame: object) -> None:
+        nonlocal when
+        if not heard or time.monotonic() - when > ECHO:  # `timeout` sends it twice
+            when = time.monotonic()
+            heard.append(signal.Signals(number))
+            raise KeyboardInterrupt
+
     try:
-        yield
-    except MscfError as error:
-        if verbose:
-            traceback.print_exc()
-        word = "stopped" if isinstance(error, Stopped) else "error"
-        for finding in error.findings:
-            print(f"{word}: {finding}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, hear)
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(app: typer.Typer) -> NoReturn:

@@ -1,4 +1,5 @@
 import re
+import signal
 import sys
 import tempfile
 from dataclasses import fields
@@ -15,6 +16,7 @@ from mscf import command
 from mscf.cli import app, main
 from mscf.inference.predict import PredictSettings
 from mscf.models import METHODS
+from mscf.replacing import new_folder
 from mscf.training import loop
 from mscf.training.stopping import stop_requests
 
@@ -128,6 +130,33 @@ def test_ctrl_c_names_the_way_on_and_exits_75(monkeypatch, capsys) -> None:
     assert said.err.startswith("stopped: runs/one: ")
     assert "--resume" in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError])
+def test_a_signal_is_one_line_and_nothing_half_done_is_left(
+    becomes, number, monkeypatch, tmp_path, capsys
+) -> None:
+    def main() -> None:
+        with command.one_line_errors(), new_folder(tmp_path / "out"):
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt as error:
+                signal.raise_signal(number)  # `timeout` sends it twice
+                raise becomes from error
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr("sys.argv", ["mscf"])
+    with pytest.raises(SystemExit) as ended:
+        command.run_script(main)
+    said = capsys.readouterr()
+    assert ended.value.code == 128 + number
+    assert said.err.startswith(
+        f"stopped: mscf: was asked to stop (found: {number.name}); the same command "
+    )
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(

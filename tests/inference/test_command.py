@@ -1,5 +1,6 @@
 """The commands as a user types them."""
 
+import signal
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ from dark import write_ct
 from typer.testing import CliRunner
 
 from mscf.cli import app
+from mscf.inference import predict as predict_module
 
 
 def typed(*arguments):
@@ -54,6 +56,33 @@ def test_predict_fails_with_one_line_and_an_exit_code(
         "predict", tmp_path / source, tmp_path / "out", "--weights", tmp_path / weights,
         "--verbose",
     ).stderr  # fmt: skip
+
+
+def test_a_signal_leaves_what_is_done_and_tells_what_was_refused(
+    run, tmp_path, monkeypatch
+) -> None:
+    for name in ("a", "b", "c"):
+        write_ct(tmp_path / "ct" / f"{name}.nii.gz")
+    (tmp_path / "ct" / "b.nii.gz").write_bytes(b"nothing of the kind")
+    whole = predict_module.write_on_grid
+
+    def and_a_signal(mask, scan, path) -> None:
+        if path.name == "c.nii.gz":
+            signal.raise_signal(signal.SIGTERM)
+        whole(mask, scan, path)
+
+    monkeypatch.setattr(predict_module, "write_on_grid", and_a_signal)
+    result = typed(
+        "predict", tmp_path / "ct", tmp_path / "out", "--weights", run,
+        "--device", "cpu",
+    )  # fmt: skip
+    assert result.exit_code == 143
+    _, refused, stopped = result.stderr.splitlines()
+    assert "b.nii.gz" in refused
+    assert stopped.startswith("stopped: ")
+    assert stopped.endswith("[stopped]")
+    assert (tmp_path / "out" / "cases.csv").read_text().count("\na,") == 1
+    assert not list((tmp_path / "out").glob("c.*"))
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
