@@ -184,12 +184,23 @@ def predict_case(
             },
             outside=outside,
         )
+        place = target / PROBABILITIES / f"{case.name}.nii.gz"
         if probabilities is not None:
-            place = target / PROBABILITIES / f"{case.name}.nii.gz"
             write_on_grid(probabilities, scan, place)
+        else:
+            remove(place)  # an earlier call's, which would pass for this mask's
         write_on_grid(mask, scan, target / f"{case.name}.nii.gz")
         write_report(report, target)
     return report
+
+
+def remove(path: Path) -> None:
+    """Nothing is at ``path`` any more, if it was a file."""
+    try:
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def check_name(case: Case) -> None:

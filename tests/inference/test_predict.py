@@ -181,6 +181,17 @@ def test_probabilities_are_above_a_half_where_the_mask_was(run, tmp_path) -> Non
     assert np.array_equal(chances > 0.5, voxels(tmp_path / "b" / "a.nii.gz") == 2)
 
 
+def test_probabilities_of_an_earlier_call_do_not_stay_beside_a_new_mask(
+    run, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    for name in ("a", "b"):
+        write_ct(tmp_path / f"{name}.nii")
+        predict(tmp_path / f"{name}.nii", out, run, probabilities=True)
+    predict(tmp_path / "a.nii", out, run)
+    assert [p.name for p in (out / "probabilities").iterdir()] == ["b.nii.gz"]
+
+
 def test_nothing_is_left_outside_the_liver(run, tmp_path) -> None:
     lesions = write_ct(tmp_path / "ct" / "a.nii")
     liver = np.zeros(lesions.shape, np.uint8)
