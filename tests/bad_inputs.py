@@ -573,6 +573,7 @@ BAD = (
         {
             "uint16 + 1024": image(lambda v: (v + 1024).clip(0).astype(np.uint16)),
             "int16 + 1024": image(lambda v: (v + 1024).astype(np.int16)),
+            "int16 - 1024": image(lambda v: (v - 1024).astype(np.int16)),
             "8 bit": image(
                 lambda v: np.interp(v, (-160, 240), (0, 255)).astype(np.uint8)
             ),

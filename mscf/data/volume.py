@@ -28,6 +28,10 @@ from mscf.errors import Finding, InputError
 LIVER, TUMOUR = 1, 2
 LABELS = (0, LIVER, TUMOUR)  # 0 is background
 FAT = -20  # HU; a CT of a body goes at least so low
+# Of a CT's voxels, from -200 to 300 HU. An abdomen (3D-IRCADb-01) has 51 %, 28 in its
+# emptiest slice: a small body in much air still passes. With the offset subtracted
+# twice it has 0.2 %, 0.5 in the slice with most bone.
+LEAST_SOFT = 0.01
 ROUNDING = 0.01  # how far a label stored as a scaled number may lie from its integer
 
 
@@ -162,6 +166,7 @@ class GreyValues:
     some: set[float] = field(default_factory=set)  # three of them, if there are
     tissue: int = 0  # between 800 and 1250
     bright: int = 0  # above 300
+    soft: int = 0  # between -200 and 300
     bad: int = 0  # NaN or infinite
     first_bad: tuple[int, ...] = ()
 
@@ -181,13 +186,14 @@ class GreyValues:
         self.size += values.size
         self.tissue += np.count_nonzero((values > 800) & (values < 1250))
         self.bright += np.count_nonzero(values > 300)
+        self.soft += np.count_nonzero((values >= -200) & (values <= 300))
 
     def check(self, stored: np.dtype) -> None:
         """Refuses what cannot be Hounsfield units, of numbers kept as ``stored``.
 
         That is: NaN and infinity; two values only; soft tissue near 1,000, where
         HU + 1024 has it; a byte a voxel; nothing as low as fat and air; more than a
-        store can hold.
+        store can hold; hardly any soft tissue where it should be, as in HU - 1024.
         """
         path, low, high = self.path, self.low, self.high
         if self.bad:
@@ -209,6 +215,13 @@ class GreyValues:
             raise InputError(
                 path, must, found, "not-hu", "export the CT in HU, not as a picture"
             )
+        if self.soft < LEAST_SOFT * self.size:
+            raise InputError(
+                path, must,
+                f"{found}, {self.soft / self.size:.1%} of it from -200 to 300 like "
+                "soft tissue",
+                "not-hu", "was 1024 subtracted twice? Then add it to its voxels",
+            )  # fmt: skip
 
 
 def as_labels(

@@ -218,6 +218,23 @@ def test_hounsfield_units_plus_1024_are_refused_with_what_to_do(
         read_volume(path)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize("offset", [1000, 1024])
+def test_an_offset_subtracted_twice_is_refused_with_what_to_do(
+    offset, dtype, tmp_path
+) -> None:
+    path = write(tmp_path / "a.nii", body(-1000 - offset).astype(dtype))
+    refused(path, "not-hu")
+    with pytest.raises(InputError, match="was 1024 subtracted twice"):
+        read_volume(path)
+
+
+def test_a_small_body_in_much_air_passes(tmp_path) -> None:
+    voxels = np.random.default_rng(0).normal(-1000, 5, (100, 100, 6)).round()
+    voxels[45:60, 45:60] += 1040  # 2 %
+    read_volume(write(tmp_path / "a.nii", voxels.astype(np.int16)))
+
+
 @pytest.mark.parametrize("outside", [None, -2000])
 @pytest.mark.parametrize("window", [(-3000, 3000), (-160, 240), (-40, 160)])
 def test_hounsfield_units_pass_whole_or_cut_to_a_window(
@@ -229,12 +246,13 @@ def test_hounsfield_units_pass_whole_or_cut_to_a_window(
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["lits_excerpt/imagesTr/liver_43", "ircad01/volume"])
-def test_a_real_scan_passes_and_is_refused_1024_higher(name, tmp_path) -> None:
+def test_a_real_scan_passes_and_is_refused_1024_higher_or_lower(name, tmp_path) -> None:
     path = Path(__file__).parents[3] / f"shared/data/{name}.nii.gz"
     if not path.is_file():
         pytest.skip("the founders' data are not beside the project")
     voxels = read_volume(path).voxels
-    refused(write(tmp_path / "a.nii", voxels + np.int16(1024)), "not-hu")
+    for offset in np.int16([1024, -1024]):
+        refused(write(tmp_path / "a.nii", voxels + offset), "not-hu")
 
 
 def test_a_scale_beyond_all_numbers_is_refused_without_a_warning(
