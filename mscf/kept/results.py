@@ -92,7 +92,9 @@ def keep_run(
             threshold, store, test.index["row"].to_numpy()
         )
         record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
-    for older in (folder / "run.json", *folder.glob("*.npz")):
+    at_start = place / (method + UNTRAINED) / one
+    asked = [kept / "lesion_attention.csv" for kept in (folder, at_start)]
+    for older in (folder / "run.json", *folder.glob("*.npz"), *asked):
         older.unlink(missing_ok=True)  # until all is there, nothing is; see below
     for name, rows in tables.items():
         signed = identify(
@@ -109,7 +111,7 @@ def keep_run(
         write_text(folder / f"{name}.csv", as_csv(table))
     if examples and beside:
         start = starting_network(settings, training)
-        keep_attention(start, test, place / (method + UNTRAINED) / one, voxels=False)
+        keep_attention(start, test, at_start, voxels=False)
     if examples:
         keep_attention(network, test, folder, voxels=True)
         write_examples(network, test, examples, folder)

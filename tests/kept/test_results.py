@@ -88,11 +88,19 @@ def test_what_an_older_network_left_does_not_stand_beside_a_new_record(
     run, tmp_path, monkeypatch
 ) -> None:
     folder = keep_run(run.folder, tmp_path / "results", beside=False)
-    (folder / "attribution.npz").write_bytes(b"of the older one")
+    at_start = Path(str(folder).replace("/mscf/", "/mscf+untrained/"))
+    at_start.mkdir(parents=True)
+    older = [
+        folder / "attribution.npz",
+        folder / "lesion_attention.csv",
+        at_start / "lesion_attention.csv",
+    ]
+    for path in older:
+        path.write_bytes(b"of the older one")
     monkeypatch.setattr(results_module, "looked_at_again", stopped)
     with pytest.raises(KeyboardInterrupt):
         keep_run(run.folder, tmp_path / "results", beside=False)
-    assert not (folder / "attribution.npz").exists()
+    assert not any(path.exists() for path in older)
     assert not (folder / "run.json").exists()  # where it is, all is
 
 
