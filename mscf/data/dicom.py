@@ -7,6 +7,7 @@ tilted gantry, so where the slices lie is decided here. No tag is copied anywher
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ from mscf.errors import Finding, InputError
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME = 1e-3  # mm
 UNEVEN = 0.2  # of a step: places are often rounded to a tenth of a millimetre
+MODALITY = re.compile(rb"\x08\0\x60\0(?:CS(.)\0|(.)\0\0\0)", re.DOTALL)  # its length
+NO_SLICES = ("RTSTRUCT", "RTDOSE", "RTPLAN", "SEG", "SR", "PR", "KO", "REG", "DOC")
 COMPANIONS = (  # what lies beside a series and is no slice of it
     ".csv", ".txt", ".json", ".xml", ".md", ".html", ".pdf", ".png", ".jpg", ".jpeg",
     ".nii", ".nii.gz", ".ini", ".db",
@@ -139,8 +142,14 @@ def read_plane(path: Path, sitk: ModuleType) -> Plane:
     """What one file says of its place, without its pixels.
 
     Raises:
-        InputError: it cannot be read, holds several frames or does not say its place.
+        InputError: it is no image, cannot be read, holds several frames or does not say
+            its place.
     """
+    if (modality := modality_of(path)) in NO_SLICES:
+        raise InputError(
+            path, "must be a slice of a CT", modality, "dicom-modality",
+            "move it out of the folder",
+        )  # fmt: skip
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -176,6 +185,20 @@ def read_plane(path: Path, sitk: ModuleType) -> Plane:
             path, "must be a DICOM slice that says where it lies", lines[-1],
             "dicom-unreadable",
         ) from error  # fmt: skip
+
+
+def modality_of(path: Path) -> str:
+    """The modality that stands among a file's first tags; nothing where it does not.
+
+    Read by hand: SimpleITK reads no tag of a file without pixels. Little endian, with
+    the types of values or without, as all such files are that are not compressed.
+    """
+    with path.open("rb") as file:
+        tags = file.read(4096)
+    if not (found := MODALITY.search(tags)):
+        return ""
+    length = (found[1] or found[2])[0]
+    return tags[found.end() : found.end() + length].decode("ascii", "replace").strip()
 
 
 def numbers(text: str, n: int) -> NDArray[np.float64]:

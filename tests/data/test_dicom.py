@@ -112,6 +112,25 @@ def test_two_series_and_other_modalities_are_refused(tmp_path) -> None:
     refused(tmp_path / "b", tmp_path, "dicom-modality")
 
 
+@pytest.mark.parametrize(
+    ("modality", "tag"),
+    [
+        ("RTSTRUCT", b"\x08\0\x60\0CS\x08\0RTSTRUCT"),
+        ("SR", b"\x08\0\x60\0\x02\0\0\0SR"),  # without the types of values
+        ("SEG", b""),  # with pixels, which SimpleITK reads
+    ],
+)
+def test_what_is_no_slice_beside_them_is_named(modality, tag, tmp_path) -> None:
+    write_series(tmp_path / "a", hu())
+    path = tmp_path / "a" / "9.dcm"
+    if tag:
+        path.write_bytes(bytes(128) + b"DICM" + tag)
+    else:
+        write_slice(path, hu()[:, :, 0], position(5), **{"0008_0060": modality})
+    said = refused(tmp_path / "a", tmp_path, "dicom-modality")
+    assert f"9.dcm: must be a slice of a CT (found: {modality}); move it out" in said
+
+
 def test_a_file_cut_in_its_pixels_or_without_a_place_is_refused(tmp_path) -> None:
     write_series(tmp_path / "a", hu())
     path = tmp_path / "a" / "003.dcm"
