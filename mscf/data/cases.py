@@ -160,19 +160,20 @@ def files_in(folder: Path) -> list[Path]:
 
 def lits_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Volumes and segmentations of LiTS's layout under the volume's name."""
-    return by_name(numbered(folder, "volume")), lits_segmentations(folder)
+    files = [*all_below(folder)]
+    return by_name(numbered(files, "volume")), lits_segmentations(files)
 
 
-def lits_segmentations(folder: Path) -> dict[str, Path]:
-    """Segmentations of LiTS's layout under the name of their volume."""
-    found = by_name(numbered(folder, "segmentation"))
+def lits_segmentations(paths: Iterable[Path]) -> dict[str, Path]:
+    """Those of ``paths`` that are LiTS's segmentations, by the name of their volume."""
+    found = by_name(numbered(paths, "segmentation"))
     return {n.replace("segmentation", "volume"): path for n, path in found.items()}
 
 
-def numbered(folder: Path, kind: str) -> list[Path]:
-    """The files ``<kind>-N.nii`` of a folder and of those in it."""
+def numbered(paths: Iterable[Path], kind: str) -> list[Path]:
+    """Those of ``paths`` that are called ``<kind>-N.nii``, sorted."""
     name = re.compile(rf"{kind}-\d+\.nii(\.gz)?")
-    return sorted(path for path in all_below(folder) if name.fullmatch(path.name))
+    return sorted(path for path in paths if name.fullmatch(path.name))
 
 
 def all_below(folder: Path) -> Iterator[Path]:
@@ -195,7 +196,8 @@ def find_masks(folder: Path) -> dict[str, Path]:
     """The masks of a folder under their cases' names, in the order of their numbers.
 
     Of MSD's whole folder those in ``labelsTr``; LiTS's ``segmentation-N``, beside its
-    volume or alone, is that of ``volume-N``.
+    volume or alone, is that of ``volume-N``. Folders below are looked through, for
+    LiTS's masks, only where none lies in the folder itself.
 
     Raises:
         InputError: no folder, or no mask in it.
@@ -204,7 +206,12 @@ def find_masks(folder: Path) -> dict[str, Path]:
         found = "a file" if folder.exists() else "no such folder"
         raise InputError(folder, "must be a folder of masks", found, "folder-missing")
     place = folder / "labelsTr" if (folder / "labelsTr").is_dir() else folder
-    masks = lits_segmentations(folder) or by_name(volumes_in(place))
+    here = volumes_in(place)  # below may lie others: the truth, probabilities
+    masks = (
+        lits_segmentations(here)
+        or by_name(here)
+        or lits_segmentations(all_below(folder))
+    )
     if not masks:
         raise InputError(
             folder, "must hold masks (.nii, .nii.gz)", "none", "folder-missing"

@@ -10,6 +10,7 @@ from mscf.data.cases import (
     PERSONS,
     SUFFIXES,
     Case,
+    all_below,
     by_name,
     files_in,
     find_masks,
@@ -73,7 +74,7 @@ def find_inputs(source: Path) -> dict[str, Path]:
     place = source / "imagesTr" if (source / "imagesTr").is_dir() else source
     volumes = by_name(
         path for path in volumes_in(place) if not path.name.startswith("segmentation-")
-    ) or by_name(numbered(source, "volume"))
+    ) or by_name(numbered(all_below(source), "volume"))
     if volumes:
         return {name: volumes[name] for name in sorted(volumes, key=natural)}
     if any(map(looks_like_dicom, files_in(source))):

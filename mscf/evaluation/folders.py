@@ -60,7 +60,7 @@ def evaluate_folders(
     Raises:
         SettingsError: an unknown choice.
         InputError: a mask without its counterpart, on another grid, damaged, with
-            other values than 0, 1, 2; no tumour in any truth.
+            other values than 0, 1, 2, or compared with itself; no tumour in any truth.
     """
     return evaluate_pairs(pairs(predicted, truth), predicted, truth, slices, label)
 
@@ -84,6 +84,11 @@ def evaluate_pairs(
     for case in tqdm(cases, desc="evaluate", unit="case", disable=None):
         volume = read_mask(case.label)
         labels, _, repairs = read_labels(case.image, like=volume, of="truth")
+        if case.image.samefile(case.label):
+            raise InputError(
+                case.image, "must be another file than its truth", "the same one",
+                "same-file", "look which masks lie in the two folders",
+            )  # fmt: skip
         for repair in volume.repairs + repairs:
             warn(repair)
         known = case.spacing_known and volume.spacing_known

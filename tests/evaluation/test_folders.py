@@ -1,3 +1,5 @@
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -121,6 +123,30 @@ def test_predictions_of_lits_volumes_beside_probabilities_are_masks(tmp_path) ->
     assert (found.cases["dice"] == 1).all()
 
 
+@pytest.mark.parametrize(("drawn", "below"), [("own", "own/true"), ("in/own", "in")])
+def test_masks_in_the_folder_come_before_lits_masks_below_it(
+    drawn, below, tmp_path
+) -> None:
+    """Empty masks would else be the truth compared with itself, and perfect."""
+    true = "segmentation-1" if below == "own/true" else "volume-1"
+    other = "segmentation-1" if drawn == "in/own" else "volume-1"
+    write(tmp_path / below / f"{true}.nii.gz", labels(1))
+    write(tmp_path / drawn / f"{other}.nii.gz", np.zeros(SHAPE, np.uint8))
+    found = evaluate_folders(tmp_path / drawn, tmp_path / below)
+    assert found.cases["dice"].tolist() == [0]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_mask_compared_with_itself_is_refused(linked, folders) -> None:
+    drawn, truth, _ = folders
+    if linked:
+        for n in (1, 2):
+            (drawn / f"case_{n}.nii").unlink()
+            (drawn / f"case_{n}.nii.gz").symlink_to(truth / f"case_{n}.nii.gz")
+    with pytest.raises(InputError, match=r"case_1.*\[same-file\]"):
+        evaluate_folders(drawn if linked else truth, truth)
+
+
 def test_layouts_of_msd_and_lits_are_understood(folders, tmp_path) -> None:
     _, truth, _ = folders
     (tmp_path / "msd").mkdir()
@@ -134,7 +160,8 @@ def test_layouts_of_msd_and_lits_are_understood(folders, tmp_path) -> None:
     own = evaluate_folders(tmp_path / "own", tmp_path / "lits")
     assert own.cases["case"].tolist() == ["volume-1", "volume-2"]
     assert (own.cases["dice"] == 1).all()
-    both = evaluate_folders(tmp_path / "msd" / "labelsTr", tmp_path / "msd")
+    shutil.copytree(tmp_path / "msd" / "labelsTr", tmp_path / "copy")
+    both = evaluate_folders(tmp_path / "copy", tmp_path / "msd")
     assert (both.slices["dice"] == 1).all()
 
 
