@@ -172,9 +172,13 @@ def slice_rows(
 
 
 def write_folder_tables(tables: FolderTables, folder: Path) -> None:
-    """``per_slice.csv``, ``per_case.csv``, and of one size also ``summary.csv``."""
+    """``per_slice.csv``, ``per_case.csv``, and of one size also ``summary.csv``.
+
+    A ``summary.csv`` that lies there is of other tables and goes first.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.csv").unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error, "must be a writable folder") from error
     write_rows(tables.slices, folder / "per_slice.csv")

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -84,6 +85,17 @@ def test_the_tables_are_read_again_as_they_were(folders, tmp_path) -> None:
     summary = pd.read_csv(tmp_path / "new" / "out" / "summary.csv")
     assert summary.loc[0, "dice"] == pytest.approx(rows["dice"].mean())
     assert summary.loc[0, "patients"] == 2
+
+
+def test_no_summary_of_other_tables_is_left(folders, tmp_path, capsys) -> None:
+    tables = evaluate_folders(*folders[:2])
+    write_folder_tables(tables, tmp_path)
+    assert (tmp_path / "summary.csv").exists()
+    write_folder_tables(
+        replace(tables, slices=tables.slices.assign(width=24)), tmp_path
+    )
+    assert not (tmp_path / "summary.csv").exists()
+    assert "[rows-size]" in capsys.readouterr().err
 
 
 def test_patients_and_unknown_spacing_are_as_the_truths_table_says(folders) -> None:
