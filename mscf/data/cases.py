@@ -24,6 +24,7 @@ from mscf.errors import Finding, InputError, raise_all, warn
 SUFFIXES = (".nii", ".nii.gz")
 PLAIN = re.compile(r"\w[\w .+()-]*\Z", re.ASCII)  # a name that every system takes
 PERSONS = "patients.csv"
+TUMOUR_WORDS = re.compile("tumou?r|cancer|lesion")
 TRUE_OR_FALSE = {"true": True, "false": False}
 EVERY_CASE = "must name every case once with its patient"
 
@@ -78,15 +79,23 @@ def find_cases(folder: Path | str, labels: bool = True) -> list[Case]:
 
 
 def listed_cases(folder: Path) -> list[Case]:
-    """The pairs that ``dataset.json`` names; it decides what belongs to the set."""
+    """The pairs that ``dataset.json`` names; it decides what belongs to the set.
+
+    What it calls the labels must be in their order: 1 the liver, 2 the tumour.
+    """
     table = folder / "dataset.json"
     try:
-        entries = json.loads(table.read_text(encoding="utf-8"))["training"]
+        content = json.loads(table.read_text(encoding="utf-8"))
+        check_label_names(table, content)
+        entries = content["training"]
         named = [Path(entry[kind]) for kind in ("image", "label") for entry in entries]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        missing = isinstance(error, KeyError)
+        found = f"no {error}" if missing else f"{type(error).__name__}: {error}"
         raise InputError(
-            table, "must list pairs of image and label under 'training'",
-            f"{type(error).__name__}: {error}", "dataset-json",
+            table, "must list pairs of image and label under 'training'", found,
+            "dataset-json", "or take it away: then files of one name in imagesTr and "
+            "labelsTr are pairs (nnU-Net's images without _0000)",
         ) from error  # fmt: skip
     for path in named:  # links are the user's own and may lead elsewhere
         if path.is_absolute() or ".." in path.parts:
@@ -117,6 +126,31 @@ def listed_cases(folder: Path) -> list[Case]:
         Case(name, image, label, name)
         for (name, image), label in zip(names.items(), labels, strict=True)
     ]
+
+
+def check_label_names(table: Path, content: dict) -> None:
+    """Refuses a ``dataset.json`` whose ``labels`` call 2 the liver, or 1 the tumour.
+
+    They are {"1": "liver"}, as in MSD, or {"liver": 1}, as in nnU-Net's second version.
+
+    Raises:
+        InputError: they do.
+    """
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(labels, dict):
+        return
+    pairs = [(k, v) if k.isdecimal() else (v, k) for k, v in labels.items()]
+    names = {str(number): str(name).lower() for number, name in pairs}
+    for number, name in names.items():
+        tumour = TUMOUR_WORDS.search(name)
+        if (number == "1" and tumour) or (
+            number == "2" and "liver" in name and not tumour
+        ):
+            raise InputError(
+                table, "labels must be 1 for the liver and 2 for the tumour",
+                f"{number} is {name}", "label-names",
+                "exchange the two in the masks, and here",
+            )  # fmt: skip
 
 
 def is_file(path: Path) -> bool:

@@ -177,6 +177,50 @@ def test_a_table_of_cases_that_makes_no_sense_is_refused(msd, text) -> None:
         find_cases(msd)
 
 
+def with_labels(folder: Path, labels) -> None:
+    """What ``dataset.json`` calls them."""
+    table = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(table | {"labels": labels}))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"0": "background", "1": "tumour", "2": "liver"},
+        {"0": "background", "1": "Cancer", "2": "other"},
+        {"background": 0, "Liver": 2},
+        {"background": 0, "liver lesion": 1},
+    ],
+)
+def test_labels_that_the_table_calls_otherwise_are_refused(msd, labels) -> None:
+    with_labels(msd, labels)
+    with pytest.raises(InputError, match=r"dataset.json.*\[label-names\]"):
+        find_cases(msd)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"0": "background", "1": "liver", "2": "cancer"},  # MSD's own
+        {"background": 0, "liver": 1, "liver_tumour": 2},
+        {"background": 0, "liver": [1, 2], "tumour": 2},  # a region
+        {"background": 0, "organ": 1, "other": 2},
+        ["liver", "tumour"],
+    ],
+)
+def test_labels_that_the_table_calls_so_or_not_at_all_are_taken(msd, labels) -> None:
+    with_labels(msd, labels)
+    assert len(find_cases(msd)) == 6
+
+
+def test_a_table_of_nnunet_lists_no_pairs_and_is_told_what_helps(msd) -> None:
+    (msd / "dataset.json").write_text(
+        '{"channel_names": {"0": "CT"}, "labels": {"liver": 1}, "file_ending": ".nii"}'
+    )
+    with pytest.raises(InputError, match=r"no 'training'.*without _0000"):
+        find_cases(msd)
+
+
 @pytest.mark.parametrize("link", ["imagesTr", "imagesTr/liver_2.nii.gz"])
 def test_a_link_to_a_place_elsewhere_is_followed(msd, tmp_path, link) -> None:
     elsewhere = tmp_path / "elsewhere"
