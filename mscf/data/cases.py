@@ -22,6 +22,7 @@ import pandas as pd
 from mscf.errors import Finding, InputError, raise_all, warn
 
 SUFFIXES = (".nii", ".nii.gz")
+LEFT_OUT = re.compile(r"[^.].*\.(nii(\.gz)?|nrrd|nhdr|mha|mhd)", re.I | re.S)
 PLAIN = re.compile(r"\w[\w .+()-]*\Z", re.ASCII)  # a name that every system takes
 PERSONS = "patients.csv"
 TUMOUR_WORDS = re.compile("tumou?r|cancer|lesion")
@@ -64,6 +65,7 @@ def find_cases(folder: Path | str, labels: bool = True) -> list[Case]:
         images = by_name(volumes_in(folder / "imagesTr"))
         cases = paired(images, by_name(volumes_in(folder / "labelsTr")))
     else:
+        say_left_out(folder, all_below(folder))
         images, segmentations = lits_files(folder)
         cases = paired(images, segmentations)
     if not cases:
@@ -168,14 +170,33 @@ def are_phantoms(folder: Path) -> bool:
 
 
 def volumes_in(folder: Path) -> list[Path]:
-    """The NIfTI files of a folder, hidden ones (of other systems) not."""
+    """The NIfTI files of a folder, hidden ones (of other systems) not.
+
+    Volumes with another suffix are left out, and said.
+    """
     if not folder.is_dir():
         return []
+    files = files_in(folder)
+    say_left_out(folder, files)
     return [
         path
-        for path in files_in(folder)
+        for path in files
         if path.name.endswith(SUFFIXES) and not path.name.startswith(".")
     ]
+
+
+def say_left_out(folder: Path, files: Iterable[Path]) -> None:
+    """Warns of ``files`` that are volumes, but of a suffix that is not read."""
+    names = [path.name for path in files if LEFT_OUT.fullmatch(path.name)]
+    others = [name for name in names if not name.endswith(SUFFIXES)]
+    if others:
+        warn(
+            Finding(
+                str(folder), "must hold its volumes as .nii or .nii.gz",
+                f"{len(others)} of another suffix, the first {min(others)}",
+                "files-left-out", "left out: rename or convert them",
+            )
+        )  # fmt: skip
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -275,6 +275,25 @@ def test_a_digit_that_counts_nothing_is_a_name(msd, name) -> None:
     assert [repair.check for repair in case.repairs] == ["path-odd", "path-odd"]
 
 
+@pytest.mark.parametrize("suffix", [".NII.GZ", ".nii.GZ", ".Nii", ".nrrd", ".mha"])
+def test_a_volume_of_another_suffix_is_said_to_be_left_out(
+    suffix, msd, lits, capsys
+) -> None:
+    (msd / "dataset.json").unlink()
+    for kind in ("imagesTr", "labelsTr"):
+        for n in (3, 4):
+            (msd / kind / f"liver_{n}.nii.gz").rename(msd / kind / f"liver_{n}{suffix}")
+        (msd / kind / f".liver_0{suffix}").touch()
+    assert len(find_cases(msd)) == 4
+    said = capsys.readouterr().err
+    assert said.count(f"2 of another suffix, the first liver_3{suffix}") == 2
+    assert said.count("[files-left-out]") == 2  # of images and of labels
+    (lits / "Training Batch 1" / f"volume-4{suffix}").touch()
+    shutil.rmtree(msd)  # it lies below
+    assert len(find_cases(lits)) == 3
+    assert capsys.readouterr().err.count("[files-left-out]") == 1
+
+
 def test_a_plain_name_is_not_odd_and_an_odd_one_is_said_on_one_line(msd) -> None:
     (msd / "dataset.json").unlink()
     for kind in ("imagesTr", "labelsTr"):

@@ -28,6 +28,14 @@ def test_a_folder_holds_its_scans_in_the_order_of_their_numbers(
     assert list(find_inputs(touched(tmp_path, *files))) == expected
 
 
+def test_scans_of_another_suffix_are_said_once_to_be_left_out(tmp_path, capsys) -> None:
+    touched(tmp_path, "a.nii", "b.NII.GZ", "c.nrrd", "notes.txt")
+    assert list(find_inputs(tmp_path)) == ["a"]
+    said = capsys.readouterr().err
+    assert "2 of another suffix, the first b.NII.GZ" in said
+    assert said.count("[files-left-out]") == 1
+
+
 def test_one_file_is_one_scan(tmp_path) -> None:
     touched(tmp_path, "a.nii.gz", "b.nii")
     assert find_inputs(tmp_path / "a.nii.gz") == {"a": tmp_path / "a.nii.gz"}
