@@ -284,7 +284,7 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     seen: dict[str, Path] = {}
     for path in paths:
         name = re.sub(r"\.nii(\.gz)?$", "", path.name)
-        alike = unicodedata.normalize("NFC", name).casefold()
+        alike = composed(name).casefold()
         other = seen.setdefault(alike, path)
         if other != path or name in names:
             raise InputError(
@@ -343,15 +343,16 @@ def with_patients(cases: list[Case], folder: Path) -> list[Case]:
         )
         return cases
     persons = read_persons(table)
-    missing = [case.name for case in cases if not persons.get(case.name, ("",))[0]]
+    whose = [persons.get(composed(case.name), ("", True)) for case in cases]
+    missing = [
+        case.name for case, (who, _) in zip(cases, whose, strict=True) if not who
+    ]
     if missing:
         found = ", ".join(missing[:3]) + " missing"
         raise InputError(table, EVERY_CASE, found, "patients-table")
     return [
-        replace(
-            case, patient=persons[case.name][0], spacing_known=persons[case.name][1]
-        )
-        for case in cases
+        replace(case, patient=who, spacing_known=known)
+        for case, (who, known) in zip(cases, whose, strict=True)
     ]
 
 
@@ -359,7 +360,7 @@ def read_persons(table: Path) -> dict[str, tuple[str, bool]]:
     """Patient, and whether millimetres are known, of each case of ``patients.csv``.
 
     Blanks around a patient count for nothing: "P1" and "P1 " are one person. A case is
-    called as its file is, blanks and all.
+    called as its file is, blanks and all; here its name is `composed`.
 
     Raises:
         InputError: it cannot be read, or names a case twice.
@@ -369,9 +370,8 @@ def read_persons(table: Path) -> dict[str, tuple[str, bool]]:
         rows = rows.rename(columns=str.strip)
         known = [TRUE_OR_FALSE[cell.strip().lower()] for cell in rows["spacing_known"]]
         patients = rows["patient"].str.strip()
-        persons = dict(
-            zip(rows["case"], zip(patients, known, strict=True), strict=True)
-        )
+        cases = rows["case"].map(composed)
+        persons = dict(zip(cases, zip(patients, known, strict=True), strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             table, "must have the columns case, patient, spacing_known (true or false)",
@@ -380,6 +380,11 @@ def read_persons(table: Path) -> dict[str, tuple[str, bool]]:
     if len(persons) != len(rows):
         raise InputError(table, EVERY_CASE, "a case twice", "patients-table")
     return persons
+
+
+def composed(name: str) -> str:
+    """The name with its accents written in one way, as file systems differ in it."""
+    return unicodedata.normalize("NFC", name)
 
 
 def natural(name: str) -> list:

@@ -12,6 +12,7 @@ from mscf.data.cases import (
     Case,
     all_below,
     by_name,
+    composed,
     files_in,
     find_masks,
     natural,
@@ -21,14 +22,15 @@ from mscf.data.cases import (
     volumes_in,
 )
 from mscf.data.dicom import looks_like_dicom
-from mscf.errors import InputError, SettingsError
+from mscf.errors import Finding, InputError, SettingsError, warn
 
 
 def find_scans(source: Path) -> list[Case]:
     """The scans of ``source`` as cases without labels, in natural order.
 
     A ``patients.csv`` beside them says whose they are and of which no millimetre may be
-    read; a scan that it does not name is as its file says.
+    read; a scan that it does not name is as its file says. Where it names others
+    instead, that is said.
 
     Raises:
         InputError: as `find_inputs`; a table that cannot be read.
@@ -37,9 +39,19 @@ def find_scans(source: Path) -> list[Case]:
     table = beside(source, paths) / PERSONS
     persons = read_persons(table) if table.is_file() else {}
     cases = [
-        Case(name, path, None, *persons.get(name, (name, True)))
+        Case(name, path, None, *persons.get(composed(name), (name, True)))
         for name, path in paths.items()
     ]
+    unnamed = [name for name in paths if composed(name) not in persons]
+    strange = persons.keys() - {composed(name) for name in paths}
+    if unnamed and strange:  # a table of more scans than are here is no mistake
+        warn(
+            Finding(
+                str(table), "must name scans as their files, without suffix",
+                f"{min(strange)} is no scan, {unnamed[0]} is not named",
+                "patients-names", "a scan that is not named is as its file says",
+            )
+        )  # fmt: skip
     return [replace(case, repairs=odd_paths(case)) for case in cases]
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from mscf.data.cases import find_cases
 from mscf.data.inputs import find_inputs, find_livers, find_scans
 from mscf.errors import InputError, SettingsError
 
@@ -60,6 +61,36 @@ def test_a_table_beside_the_scans_is_read_for_those_it_names(
     assert (found["a"].patient, found["a"].spacing_known) == ("P", False)
     for other in found.keys() - {"a"}:  # named nowhere: as its file says
         assert (found[other].patient, found[other].spacing_known) == (other, True)
+
+
+@pytest.mark.parametrize("row", ["001.nii.gz", "1"])
+def test_a_table_that_names_scans_otherwise_is_said_once(row, tmp_path, capsys) -> None:
+    touched(tmp_path, "001.nii.gz", "002.nii.gz")
+    table = f"case,patient,spacing_known\n{row},P,false\nx,Q,false\n"
+    (tmp_path / "patients.csv").write_text(table)
+    assert all(case.spacing_known for case in find_scans(tmp_path))
+    said = capsys.readouterr().err
+    assert f"{row} is no scan, 001 is not named" in said
+    assert said.count("[patients-names]") == 1
+
+
+def test_a_table_of_more_scans_than_are_here_is_no_mistake(tmp_path, capsys) -> None:
+    touched(tmp_path, "a.nii")
+    table = "case,patient,spacing_known\na,P,false\nb,P,true\n"
+    (tmp_path / "patients.csv").write_text(table)
+    assert [case.patient for case in find_scans(tmp_path)] == ["P"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "row"), [("\u00fc", "u\u0308"), ("u\u0308", "\u00fc")]
+)
+def test_an_accent_written_in_another_way_is_the_same_name(file, row, tmp_path) -> None:
+    touched(tmp_path, f"imagesTr/{file}.nii", f"labelsTr/{file}.nii")
+    table = f"case,patient,spacing_known\n{row},P,false\n"
+    (tmp_path / "patients.csv").write_text(table, encoding="utf-8")
+    for (case,) in (find_scans(tmp_path), find_cases(tmp_path)):
+        assert (case.name, case.patient, case.spacing_known) == (file, "P", False)
 
 
 @pytest.mark.parametrize(
