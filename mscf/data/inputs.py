@@ -70,7 +70,7 @@ def find_inputs(source: Path) -> dict[str, Path]:
     folders below), or a folder of one DICOM series, which goes by the folder's name.
 
     Raises:
-        InputError: nothing there, or two files of one name.
+        InputError: nothing there, two files of one name, or volumes beside a series.
     """
     if source.is_file():
         if not source.name.endswith(SUFFIXES):
@@ -87,9 +87,17 @@ def find_inputs(source: Path) -> dict[str, Path]:
     volumes = by_name(
         path for path in volumes_in(place) if not path.name.startswith("segmentation-")
     ) or by_name(numbered(all_below(source), "volume"))
+    others = (path for path in files_in(source) if not path.name.endswith(SUFFIXES))
+    series = any(map(looks_like_dicom, others))
+    if volumes and series:
+        raise InputError(
+            source, "must hold volumes (.nii, .nii.gz) or one DICOM series",
+            f"DICOM files and {next(iter(volumes.values())).name}", "input-mixed",
+            "part them into two folders",
+        )  # fmt: skip
     if volumes:
         return {name: volumes[name] for name in sorted(volumes, key=natural)}
-    if any(map(looks_like_dicom, files_in(source))):
+    if series:
         return {source.resolve().name: source}
     raise InputError(
         source, "must hold volumes (.nii, .nii.gz) or one DICOM series", "neither",

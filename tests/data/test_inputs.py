@@ -107,6 +107,13 @@ def test_what_is_no_scan_is_one_line(name, check, tmp_path) -> None:
         find_inputs(tmp_path / name)
 
 
+def test_volumes_beside_a_series_are_refused(tmp_path) -> None:
+    touched(tmp_path, "livermask.nii.gz", "1.dcm")
+    (tmp_path / "1.dcm").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(InputError, match=r"DICOM files and livermask.*\[input-mixed\]"):
+        find_inputs(tmp_path)
+
+
 def test_two_files_of_one_name_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match=r"\[case-duplicate\]"):
         find_inputs(touched(tmp_path, "a.nii", "a.nii.gz"))
