@@ -205,16 +205,16 @@ def remove(path: Path) -> None:
 
 def check_name(case: Case) -> None:
     """Refuses a name that the files of a report cannot bear."""
-    todo = "rename it and run again"
+    rename = "rename it and run again"
     try:
         case.name.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            case.image, "must have a name in UTF-8", case.name, "case-name", todo
+            case.image, "must have a name in UTF-8", case.name, "case-name", rename
         ) from error
     if case.name.casefold() == "cases":
         must = "must have another name than the table of all scans"
-        raise InputError(case.image, must, "cases.csv", "case-name", todo)
+        raise InputError(case.image, must, "cases.csv", "case-name", rename)
 
 
 def check_liver(liver: SliceFile, path: Path) -> None:

@@ -129,8 +129,8 @@ def start_findings(
                 "normalisation",
                 f"{settings.batch_size} for {parts}",
                 "one-slice",
-                "its statistics of one slice alone are another training: fewer GPUs, "
-                f"or --batch-size {2 * parts} --sync-batch-norm",
+                "statistics of one slice alone make another training: fewer processes "
+                f"or passes, or --batch-size {2 * parts}",
             )
         )
     if settings.pretrained and has_imagenet(model) is False:

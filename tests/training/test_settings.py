@@ -75,6 +75,7 @@ def test_automatic_settings_are_decided_before_they_are_recorded() -> None:
         ({"accumulate": 8}, True),  # as eight processes have it
         ({"accumulate": 5}, True),
         ({"accumulate": 4}, False),
+        ({"accumulate": 8, "batch_size": 16}, False),  # as the line says
         ({"batch_size": 1}, False),  # asked for
     ],
 )
