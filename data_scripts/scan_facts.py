@@ -1,4 +1,4 @@
-"""What pages say of scans that cannot be shown or take long: three small records."""
+"""What pages say of scans that cannot be shown or take long: four small records."""
 
 import json
 from collections.abc import Iterable
@@ -24,11 +24,12 @@ def main(
         "results/scans"
     ),
     size: Annotated[int, Option(help="pixels a side, for copying")] = 448,
+    folds_size: Annotated[int, Option(help="for copying on all folds")] = 224,
     seed: Annotated[int, Option(help="of the splits")] = 0,
     fold: Annotated[int, Option(help="which of five tests")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Write anatomy.json, copying.json and look_alikes.json; some minutes."""
+    """Write anatomy, copying, copying_folds and look_alikes.json; some minutes."""
     import torch
 
     from mscf.data.cases import Case, find_cases
@@ -47,6 +48,7 @@ def main(
                 "phantoms": mirrored(drawn),
             },
             "copying": copied(excerpt, size, seed, fold),
+            "copying_folds": copied_on_all_folds(excerpt, folds_size, seed),
             "look_alikes": {"excerpt": alike(real), "phantoms": alike(drawn)},
         }
         out.mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,40 @@ def copied(cases: Path, size: int, seed: int, fold: int) -> dict[str, Any]:
                 "beside_training": int(beside.sum()),
                 "beside_training_share": float(beside.mean()),
                 "dice": float(rows["dice"].mean()),
+            }
+    return found
+
+
+def copied_on_all_folds(cases: Path, size: int, seed: int) -> dict[str, Any]:
+    """The same over all folds, so over all slices; with the interval over patients."""
+    from tempfile import TemporaryDirectory
+
+    import pandas as pd
+
+    from mscf.data.splits import FOLDS, make_split, train_and_test_rows
+    from mscf.data.store import prepare
+    from mscf.evaluation.copying import evaluate_copying
+    from mscf.evaluation.statistics import draw_patients, interval, redrawn_means
+
+    with TemporaryDirectory() as folder:
+        store = prepare(cases, Path(folder, "store"), size=size, processes=1)
+        found: dict[str, Any] = {"size": size, "seed": seed, "folds": FOLDS}
+        for kind in ("slice", "patient"):
+            split = make_split(store.index, kind, seed)
+            sides = [train_and_test_rows(store.index, split, n) for n in range(FOLDS)]
+            rows = pd.concat([evaluate_copying(store, *side) for side in sides])
+            of_patients = rows.groupby("patient")["dice"].mean()
+            counts = draw_patients(len(of_patients))
+            low, high = interval(
+                redrawn_means(rows[["dice"]], rows["patient"], counts)[:, 0]
+            )
+            found[kind] = {
+                "test_slices": len(rows),
+                "patients": len(of_patients),
+                "dice": float(rows["dice"].mean()),
+                "low": low,
+                "high": high,
+                "patients_below_0.01": int((of_patients < 0.01).sum()),
             }
     return found
 

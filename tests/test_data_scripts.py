@@ -142,7 +142,8 @@ def test_facts_of_scans_are_those_of_the_cases_given(tmp_path) -> None:
         first = min((cases / part).glob("*.nii.gz"))
         shutil.copy(first, scan / f"{name}.nii.gz")
     out = tmp_path / "facts"
-    result = run("scan_facts", cases, scan, cases, out, "--size", 192)
+    sizes = "--size", 192, "--folds-size", 192
+    result = run("scan_facts", cases, scan, cases, out, *sizes)
     assert result.exit_code == 0, result.output
     facts = {file.stem: json.loads(file.read_text()) for file in out.iterdir()}
     real = facts["anatomy"]["real"]
@@ -151,6 +152,10 @@ def test_facts_of_scans_are_those_of_the_cases_given(tmp_path) -> None:
     assert (pairs["pairs"], pairs["of_one_patient"]) == (28, 8 - pairs["patients"])
     by_slice, by_patient = (facts["copying"][k] for k in ("slice", "patient"))
     assert by_patient["beside_training"] == 0 < by_slice["beside_training"]
+    half = facts["copying_folds"]
+    assert (half["size"], half["folds"]) == (192, 5)
+    assert half["slice"]["test_slices"] == half["patient"]["test_slices"]
+    assert half["patient"]["dice"] < half["slice"]["low"]
 
 
 @pytest.fixture
