@@ -27,8 +27,8 @@ ECHO = 1.0  # seconds in which a second signal is the first one, heard twice
 def one_line_errors(verbose: bool = False) -> Iterator[None]:
     """Turns a known failure into one line on stderr and its class's exit code.
 
-    Ctrl-C and SIGTERM too, with 128 and the signal's number, as a shell counts; what is
-    half done is taken back first.
+    Ctrl-C, SIGTERM and a closed terminal too, with 128 and the signal's number, as a
+    shell counts; what is half done is taken back first.
     """
     with interruptible() as heard:
         try:
@@ -55,7 +55,7 @@ def one_line_errors(verbose: bool = False) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[list[signal.Signals]]:
-    """Makes a KeyboardInterrupt of Ctrl-C and SIGTERM; gives the list of those heard.
+    """Makes a KeyboardInterrupt of the signals that end; gives the list of those heard.
 
     A signal that is ignored stays ignored, and outside of the main thread Python hears
     none. Commands that save at a signal (``train``, ``notebook``) listen themselves.
@@ -72,7 +72,7 @@ def interruptible() -> Iterator[list[signal.Signals]]:
 
     try:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     before[number] = signal.signal(number, hear)
         yield heard

@@ -132,7 +132,7 @@ def test_ctrl_c_names_the_way_on_and_exits_75(monkeypatch, capsys) -> None:
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("becomes", [KeyboardInterrupt, ImportError])
 def test_a_signal_is_one_line_and_nothing_half_done_is_left(
     becomes, number, monkeypatch, tmp_path, capsys
