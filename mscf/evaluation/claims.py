@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mscf.errors import InputError
 from mscf.evaluation.comparable import SLICE, of_runs, shared_runs
 from mscf.evaluation.differences import over_seeds
 from mscf.evaluation.outcome import MARGIN, UNDECIDED, on_all_folds, outcome, words_on
@@ -33,6 +34,7 @@ BRANCHES = {
 # C9: the block on one skip, X twice on the others too.
 ONE_SCALE = ("mscf+only-64+twice", "mscf+only-128+twice", "mscf+only-256+twice")
 SEPARATION_MARGIN = 0.05  # C8
+BY_SPLIT = ("cenet", "mscf")  # C6
 SPLIT_MARGIN = 2.19  # C6: percentage points between the paper's first and its second
 
 
@@ -64,18 +66,28 @@ def dice_claim(
     return {**claim, "paper": printed, "in interval": inside}
 
 
-def split_claim(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFrame:
+def split_claim(
+    by_slice: pd.DataFrame, by_patient: pd.DataFrame, methods: Sequence[str] = BY_SPLIT
+) -> pd.DataFrame:
     """C6: the same slices score higher where others of their patient were trained on.
 
     Both are rows of ``per_slice.csv``; what counts is `under_both_splits`, seeds are
     averaged first. A row a method: means of either split, difference and interval in
     points of Dice, p by Holm over the methods. Decides nothing unless all methods are
-    on all folds under both.
+    on all folds under both, with the same slices.
+
+    Raises:
+        InputError: a slice has another truth under the other split.
     """
     both = ["method", "seed", *SLICE]
-    pairs = by_slice.merge(by_patient, on=both, validate="1:1")
+    of_these = [of[of["method"].isin(methods)] for of in (by_slice, by_patient)]
+    pairs = of_these[0].merge(of_these[1], on=both, validate="1:1")
+    check_same_truth(pairs)
     seeds = pairs[["method", "seed"]].drop_duplicates()
-    whole = all(on_all_folds(of.merge(seeds)) for of in (by_slice, by_patient))
+    sides = [of.merge(seeds) for of in of_these]
+    whole = {*pairs["method"]} == {*methods} and all(
+        on_all_folds(of) and len(of) == len(pairs) for of in sides
+    )
     dice = pairs.groupby(["method", *SLICE], sort=False)[["dice_x", "dice_y"]].mean()
     table = {}
     for method, of in (100 * dice).groupby("method", sort=False):
@@ -86,6 +98,23 @@ def split_claim(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFram
             **with_interval(of["dice_x"] - of["dice_y"], patients),
         }  # fmt: skip
     return judged(table, [SPLIT_MARGIN] * len(table), whole, words_of(by_patient))
+
+
+def check_same_truth(pairs: pd.DataFrame) -> None:
+    """Both splits are of one store: a slice has one truth.
+
+    Raises:
+        InputError: names the first that has two.
+    """
+    differ = pairs[pairs["truth_px_x"] != pairs["truth_px_y"]]
+    if len(differ):
+        one = differ.iloc[0]
+        raise InputError(
+            f"{one['data_x']}: the two splits", "must be of one store",
+            f"{one['truth_px_x']} and {one['truth_px_y']} tumour pixels in "
+            + " ".join(map(str, one[SLICE])),
+            "runs-data", "the store was made anew in between: train one split again",
+        )  # fmt: skip
 
 
 def under_both_splits(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> pd.DataFrame:

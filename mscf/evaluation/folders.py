@@ -50,7 +50,10 @@ class FolderTables:
 
 
 def evaluate_folders(
-    predicted: Path, truth: Path, slices: str = "tumour", label: int = TUMOUR
+    predicted: Path | str,
+    truth: Path | str,
+    slices: str = "tumour",
+    label: int = TUMOUR,
 ) -> FolderTables:
     """The metrics of every mask of ``predicted`` against that of ``truth`` of its name.
 
@@ -62,6 +65,7 @@ def evaluate_folders(
         InputError: a mask without its counterpart, on another grid, damaged, with
             other values than 0, 1, 2, or compared with itself; no tumour in any truth.
     """
+    predicted, truth = Path(predicted), Path(truth)
     return evaluate_pairs(pairs(predicted, truth), predicted, truth, slices, label)
 
 
@@ -171,11 +175,12 @@ def slice_rows(
         }
 
 
-def write_folder_tables(tables: FolderTables, folder: Path) -> None:
+def write_folder_tables(tables: FolderTables, folder: Path | str) -> None:
     """``per_slice.csv``, ``per_case.csv``, and of one size also ``summary.csv``.
 
     A ``summary.csv`` that lies there is of other tables and goes first.
     """
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "summary.csv").unlink(missing_ok=True)

@@ -6,12 +6,14 @@ here, what goes down the encoder passes through it as well.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mscf.evaluation_mode import evaluation_mode
 from mscf.models.context import REDUCTION, ContextBlock
@@ -62,8 +64,9 @@ def add_context(
     Raises:
         ValueError: the model has no layer of this name (the nearest are named), it has
             its block already, gives no ``(B, C, H, W)`` map of 8 channels or more, or
-            is not called exactly once, from its place in the model; a dry run failed;
-            an option is no choice.
+            is not called exactly once, from its place in the model; the model is a
+            script, or in DistributedDataParallel; a dry run failed; an option is no
+            choice.
         TypeError: an option that `ContextBlock` has not.
 
     The model is then as it was.
@@ -74,7 +77,7 @@ def add_context(
     layers = {name: model.get_submodule(name) for name in names}
     example = default_example(model) if example is None else example
     blocks = {
-        name: block_for(name, maps, residual, options)
+        name: block_for(name, maps, residual, options).to(type_of(layers[name], model))
         for name, maps in dry_run(model, layers, example).items()
     }
     check_places(model, layers, example)
@@ -85,7 +88,18 @@ def add_context(
 
 
 def check_names(model: nn.Module, layers: list[str] | str) -> None:
-    """Each must name one layer, once, that has no block yet."""
+    """Each must name one layer, once, that has no block yet, of a model that grows."""
+    for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                "model must be as it was before torch.jit, whose code is fixed "
+                f"(found: {type(module).__name__})"
+            )
+        if isinstance(module, DistributedDataParallel):
+            raise ValueError(
+                "model must get its blocks before it goes into "
+                "DistributedDataParallel, which sums no later weight's gradients"
+            )
     names = isinstance(layers, list) and all(isinstance(name, str) for name in layers)
     if not names or not layers:
         raise ValueError(
@@ -199,7 +213,7 @@ def outputs_of(
 def default_example(model: nn.Module) -> Tensor:
     """Zeros ``(1, C, 256, 256)`` with the channels of the first convolution."""
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is None:
+    if first is None or isinstance(first, nn.LazyConv2d):
         raise ValueError(
             "example must be given (found: no 2-D convolution, which tells the "
             "channels; a block is for 2-D maps, none is for volumes), as "
@@ -211,7 +225,7 @@ def default_example(model: nn.Module) -> Tensor:
 def block_for(
     name: str, outputs: list[object], residual: str, options: dict[str, bool | str]
 ) -> ContextBlock:
-    """A block for the map that a layer gives, where it is and in its precision.
+    """A block for the map that a layer gives, where it is.
 
     Where channels come last, rows stand in their place, which change with the height.
     """
@@ -228,4 +242,13 @@ def block_for(
             f"channels (found: {found})"
         )
     block = ContextBlock(output.shape[1], residual=residual, **options)
-    return block.to(output.device, output.dtype)
+    return block.to(output.device)
+
+
+def type_of(layer: nn.Module, model: nn.Module) -> torch.dtype:
+    """The type of a layer's weights, the model's where it has none.
+
+    Not that of its map, which autocast has in half.
+    """
+    weights = itertools.chain(layer.parameters(), model.parameters())
+    return next((w.dtype for w in weights if w.is_floating_point()), torch.float32)

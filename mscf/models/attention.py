@@ -25,7 +25,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     kernels. These want equal widths, so the narrower are filled up with zeros, which
     changes no product; and each position's features side by side in memory, or they
     fall back to the map (free in channels-last).
+
+    Raises:
+        ValueError: they do not belong together (on another device torch's own error).
+        TypeError: they are no floating-point numbers.
     """
+    if not all(x.is_floating_point() for x in (query, key, value)):
+        raise TypeError(
+            "query, key and value must be floating-point numbers "
+            f"(found: {query.dtype}, {key.dtype}, {value.dtype})"
+        )
     if torch.onnx.is_in_onnx_export() or in_forward_mode():
         return attend_in_runs(query, key, value)
     if tiles_pay(value):

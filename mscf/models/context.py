@@ -97,8 +97,8 @@ class ChannelContext(nn.Module):
             if self.eq5 == "rows":
                 affinity = affinity.transpose(-2, -1)
             context = features @ affinity  # (B, N, C), X' = X G, Eq. 5 as printed
-        context = as_given(context, x)
-        return self.beta * as_map(context, like=x) + x  # Eq. 6
+        out = self.beta * as_map(context, like=x) + x  # Eq. 6
+        return as_given(out, x)  # last: a sum of channels may be too large for float16
 
 
 class ContextBlock(nn.Module):

@@ -45,8 +45,7 @@ class ChannelAttention(nn.Module):
             features = as_sequence(exact(x))
             affinity = channel_affinity(features, "rowmax-minus")  # (B, C, C)
             gathered = features @ affinity.mT  # (B, N, C)
-        gathered = as_given(gathered, x)
-        return self.gamma * as_map(gathered, like=x) + x
+        return as_given(self.gamma * as_map(gathered, like=x) + x, x)
 
 
 class DANet(nn.Module):

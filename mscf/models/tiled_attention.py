@@ -28,8 +28,16 @@ def tiled_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, 
 
     ``query`` ``(B, N, d)``, ``key`` ``(B, M, d)``, ``value`` ``(B, M, C)``, float32 or
     float64. To torch it is one operation: compiled and autocast it stays what it is.
+
+    Raises:
+        ValueError: the three do not belong together.
     """
-    (batch, n, _), channels = query.shape, value.shape[2]
+    (batch, n, d), (_, m, channels) = query.shape, value.shape
+    if key.shape != (batch, m, d) or len(value) != batch:
+        raise ValueError(
+            "query (B, N, d), key (B, M, d) and value (B, M, C) must share B, M and d "
+            f"(found: {tuple(query.shape)}, {tuple(key.shape)}, {tuple(value.shape)})"
+        )
     out, lse = value.new_empty(batch, n, channels), value.new_empty(batch, n)
     with torch.autocast("cpu", enabled=False):  # products as exact as what is given
         for image in zip(query, key, value, out, lse, strict=True):

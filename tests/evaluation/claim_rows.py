@@ -24,7 +24,7 @@ def rows(gain: float, patients: int = 22, noise: float = 0.01) -> pd.DataFrame:
                 {
                     "data": "excerpt-448", "split": "patient", "fold": n % 5, "seed": 0,
                     "method": method, "case": f"c{n}", "patient": f"p{n}", "slice": z,
-                    "tp": 1, "fp": 1, "fn": 1, "tn": 1, "dice": value,
+                    "tp": 1, "fp": 1, "fn": 1, "tn": 1, "truth_px": 2, "dice": value,
                     **dict.fromkeys(OTHERS, 0.5),
                 }
                 for method, value in dice.items()

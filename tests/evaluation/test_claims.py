@@ -181,11 +181,29 @@ def test_the_split_is_judged_on_the_slices_tested_under_both(
     by_slice = by_patient.assign(split="slice", fold=fold, dice=dice)
     lonely = by_slice[by_slice["slice"] == 0].assign(slice=7, dice=0.0)
     table = split_claim(pd.concat([lonely, by_slice]), by_patient)
+    assert (table["outcome"] == OPEN).all()  # of other slices, or not all run
+    np.testing.assert_allclose(table["difference"], 100 * gain)
+    table = split_claim(by_slice, by_patient)
     assert [*table.index] == ["cenet", "mscf"]
     assert (table["outcome"] == word).all()
     assert (table[["slices", "patients"]] == [2 * patients, patients]).all(axis=None)
     np.testing.assert_allclose(table["difference"], 100 * gain)
     np.testing.assert_allclose(table["by slice"] - table["by patient"], 100 * gain)
+
+
+def test_the_split_is_open_until_both_methods_are_there() -> None:
+    by_patient = rows(0.0)
+    by_slice = by_patient.assign(split="slice", dice=by_patient["dice"] + 0.1)
+    one = by_slice[by_slice["method"] == "mscf"]
+    assert (split_claim(one, by_patient)["outcome"] == OPEN).all()
+    assert (split_claim(one, by_patient, ["mscf"])["outcome"] == HOLDS).all()
+
+
+def test_a_slice_with_two_truths_is_of_two_stores() -> None:
+    by_patient = rows(0.0)
+    other = by_patient.assign(split="slice", truth_px=by_patient["truth_px"] + 1)
+    with pytest.raises(InputError, match=r"must be of one store .* tumour pixels in"):
+        split_claim(other, by_patient)
 
 
 def test_splits_are_compared_seed_by_seed_and_corrected_over_methods() -> None:
@@ -200,7 +218,7 @@ def test_splits_are_compared_seed_by_seed_and_corrected_over_methods() -> None:
     assert (table["slices"] == 44).all()  # of two seeds one mean
     np.testing.assert_allclose(table["difference"], 100 * (0.1 + 0.025))
     assert (table["outcome"] == HOLDS).all()  # what has no partner is not asked of
-    one = split_claim(*(t[t["method"] == "mscf"] for t in (by_slice, by_patient)))
+    one = split_claim(by_slice, by_patient, ["mscf"])
     assert table.loc["mscf", "p"] == pytest.approx(2 * one.loc["mscf", "p"])
     drawn = under_both_splits(pd.concat([by_slice, alone]), by_patient)
     counts = drawn.groupby(["split", "method", "seed"]).size()
@@ -213,7 +231,7 @@ def test_on_the_excerpt_every_network_scores_higher_by_slice_and_none_decides() 
     """What the pages Excerpt and Leakage say in words."""
     methods = ["cenet", "self_attention", "mscf+channel", "mscf"]
     of = {s: read_runs(EXCERPT / s, methods).rows for s in ("slice", "patient")}
-    table = split_claim(of["slice"], of["patient"])
+    table = split_claim(of["slice"], of["patient"], methods)
     assert [*table.index] == methods
     assert (table["slices"] == len(of["slice"]) / len(methods)).all()  # each has both
     assert (table["difference"] > 0).all()

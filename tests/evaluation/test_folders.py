@@ -87,6 +87,15 @@ def test_the_tables_are_read_again_as_they_were(folders, tmp_path) -> None:
     assert summary.loc[0, "patients"] == 2
 
 
+def test_folders_may_be_given_as_text(folders, tmp_path) -> None:
+    drawn, truth, _ = folders
+    tables = evaluate_folders(str(drawn), str(truth))
+    write_folder_tables(tables, str(tmp_path / "out"))
+    assert (tmp_path / "out" / "summary.csv").is_file()
+    same = evaluate_folders(drawn, truth)
+    pd.testing.assert_frame_equal(tables.slices, same.slices)
+
+
 def test_no_summary_of_other_tables_is_left(folders, tmp_path, capsys) -> None:
     tables = evaluate_folders(*folders[:2])
     write_folder_tables(tables, tmp_path)

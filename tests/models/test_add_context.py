@@ -239,6 +239,66 @@ def test_a_block_has_the_precision_of_its_layer() -> None:
     assert {p.dtype for p in model.parameters()} == {torch.float64}
 
 
+class WithAutocast(nn.Module):
+    """As `book/block.md` recommends where a network is compiled."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.inner = small()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", self.dtype):
+            return self.inner(x)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("layer", ["inner.0", "inner.1", "inner.2"])
+def test_a_block_has_the_precision_of_the_weights_not_of_autocast(half, layer) -> None:
+    """A convolution gives half there; what stands behind it may have no weights."""
+    model = mscf.add_context(WithAutocast(half), [layer])
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    with torch.autocast("cpu", half):
+        around = mscf.add_context(small(), [layer.removeprefix("inner.")])
+    assert {p.dtype for p in around.parameters()} == {torch.float32}
+    around(torch.rand(1, 3, 16, 16)).sum().backward()
+
+
+def test_a_network_in_half_starts_as_it_was_whatever_its_maps() -> None:
+    """All channels gather in the strongest; their sum is more than float16 holds."""
+    block = ContextBlock(256, residual="once").half()
+    x = torch.full((1, 256, 8, 8), 600.0, dtype=torch.float16)
+    x[:, 0] = 800
+    assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize(
+    ("fix", "said"),
+    [
+        (torch.jit.script, "before torch.jit.*RecursiveScriptModule"),
+        (lambda m: torch.jit.trace(m, torch.rand(1, 3, 16, 16)), "before torch.jit"),
+        (lambda m: nn.Sequential(nn.LazyConv2d(8, 3), m), "example must be given"),
+    ],
+)
+def test_a_model_that_cannot_grow_is_refused_by_its_name(fix, said) -> None:
+    model = fix(small())
+    name, _ = list(model.named_modules())[-1]
+    with pytest.raises(ValueError, match=said):
+        mscf.add_context(model, [name])
+
+
+def test_blocks_come_before_distributed_data_parallel(tmp_path) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
+    try:
+        model = nn.parallel.DistributedDataParallel(small())
+        with pytest.raises(ValueError, match="before it goes into Distributed"):
+            mscf.add_context(model, ["module.2"])
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_a_layer_and_one_inside_it_are_both_given_blocks() -> None:
     model = nn.Sequential(small(), nn.Conv2d(8, 1, 1))
     x = torch.rand(1, 3, 16, 16)

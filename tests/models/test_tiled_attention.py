@@ -209,6 +209,22 @@ def test_a_compiled_context_gives_tangents_too() -> None:
     torch.testing.assert_close(got, want)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [((2, 8, 4), (2, 10, 5)), ((2, 8, 3), (2, 8, 5)),
+                       ((1, 8, 4), (2, 8, 5)), ((2, 8, 4), (1, 8, 5))]
+)  # fmt: skip
+def test_what_does_not_belong_together_is_refused(key, value, small_tiles) -> None:
+    """Keys that fill whole tiles, too, of which values could be left over."""
+    with pytest.raises(ValueError, match="must share"):
+        attend(torch.rand(2, 6, 4), torch.rand(key), torch.rand(value))
+
+
+def test_whole_numbers_are_refused() -> None:
+    q, k, v = (torch.ones(1, 4, 2, dtype=torch.int64) for _ in range(3))
+    with pytest.raises(TypeError, match=r"floating.*int64"):
+        attend(q, k, v)
+
+
 def test_a_second_derivative_is_refused_by_name(each_form) -> None:
     tensors = [x.requires_grad_() for x in inputs(dtype=torch.float32)]
     (grad,) = torch.autograd.grad(
