@@ -6,7 +6,6 @@ package loads nothing slow: torch comes with the first network.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from mscf.models import METHODS, build
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
     from mscf.inference.weights import load
     from mscf.models.add_context import add_context
 
-__all__ = ["METHODS", "__version__", "add_context", "build", "load"]
+    __version__: str
 
-__version__ = version("mscf")
+__all__ = ["METHODS", "__version__", "add_context", "build", "load"]
 
 NEED_TORCH = {
     "add_context": "mscf.models.add_context",
@@ -26,7 +25,11 @@ NEED_TORCH = {
 
 
 def __getattr__(name: str) -> object:
-    """The functions whose modules import torch, when they are first asked for."""
+    """What takes long to import, when it is first asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mscf")
     if name not in NEED_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(NEED_TORCH[name]), name)
