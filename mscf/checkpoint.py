@@ -52,6 +52,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], record: dict) ->
     size = sum(t.nbytes for t in tensors.values()) + len(text) + HEADER_BYTES
     sha256 = digest(text, tensors)
     with replacing(path, text=False, size=size) as file:
+        os.truncate(file.name, 0)  # safetensors writes a second file, as large
         try:  # from the tensors' own memory: the bytes as a whole would double it
             save_file(tensors, file.name, {"record": text, "sha256": sha256})
         except SafetensorError as error:

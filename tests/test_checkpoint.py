@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from mscf import checkpoint
 from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from mscf.errors import CheckpointError, StorageError
 
@@ -78,6 +80,21 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path) -> None:
 @pytest.mark.claim(
     "checkpoints", "a full disk ends a run in one line and spoils no checkpoint"
 )
+def test_a_file_takes_its_room_once(written, monkeypatch) -> None:
+    """What is reserved is given free for the file that safetensors writes."""
+    path, *_ = written
+    sizes = []
+    whole = checkpoint.save_file
+
+    def seen(tensors, name, record) -> None:
+        sizes.append(Path(name).stat().st_size)
+        whole(tensors, name, record)
+
+    monkeypatch.setattr(checkpoint, "save_file", seen)
+    write_checkpoint(path, {"a": torch.zeros(10_000)}, {})
+    assert sizes == [0]
+
+
 def test_a_failed_write_leaves_the_older_file(written, monkeypatch) -> None:
     path, tensors = written
     before = path.read_bytes()

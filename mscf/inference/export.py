@@ -26,7 +26,7 @@ from mscf.replacing import new_folder
 
 FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")  # torch needs the first two
 PLACES = ("data", "out", "finetune_from")  # settings that are paths of one machine
-KEPT = ("method", "classes", "image_size", "epoch", "store", "versions")
+KEPT = ("method", "classes", "image_size", "epoch", "store", "versions", "imagenet")
 RESULTS = (
     "split", "slices", "patients", "empty_rule", "dice", "dice_low", "dice_high",
 )  # fmt: skip

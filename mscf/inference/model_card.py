@@ -142,6 +142,8 @@ def parity_table(parity: Sequence[Parity]) -> str:
 def settings_table(record: dict) -> str:
     """All settings but paths, and the epoch that the weights are of."""
     rows = {**record["settings"], **record.get("versions", {})}
+    if record.get("imagenet"):  # asked for or not: what the training began with
+        rows["ImageNet weights"] = record["imagenet"]
     if "epoch" in record:
         rows["weights of epoch"] = record["epoch"] + 1
     lines = [f"| {name} | {value} |" for name, value in rows.items()]

@@ -17,9 +17,16 @@ def check_nothing_is_lost(out: Path, best: Path) -> None:
     """Without ``last.ckpt`` only a run killed before its first one starts anew.
 
     Raises:
-        CheckpointError: epochs of it are done; its weights in ``best`` stay.
+        CheckpointError: epochs of it are done, or what is there has no record that
+            could tell; its weights in ``best`` stay.
     """
     path = out / "run.json"  # says so only after last.ckpt is there
+    of_a_run = [name for name in (best.name, "per_slice.csv") if (out / name).exists()]
+    if of_a_run and not path.exists():
+        raise CheckpointError(
+            out, "must be a new folder", f"{of_a_run[0]} of another run", "run-exists",
+            "choose another --out",
+        )  # fmt: skip
     done = read_record(path).get("epochs_done") if path.exists() else 0
     if done:
         raise CheckpointError(
@@ -33,7 +40,8 @@ def check_same(settings: TrainSettings, store: Store, record: Mapping) -> None:
     """The run of this ``run.json`` must be of these settings and this data.
 
     Raises:
-        CheckpointError: it is of others; names the first.
+        CheckpointError: it is of others; names the first. Or fewer epochs are asked for
+            than are done.
     """
     other = differing(settings, record.get("settings", {}))
     if record.get("store", {}).get("checksum") != store.checksum:
@@ -48,6 +56,12 @@ def check_same(settings: TrainSettings, store: Store, record: Mapping) -> None:
             "give the same, choose another --out, or take its weights alone with "
             "--finetune-from",
         )
+    if settings.epochs < (done := record.get("epochs_done", 0)):
+        raise CheckpointError(
+            settings.out, "must be resumed with as many epochs as are done or more",
+            f"epochs {settings.epochs} and {done}", "run-settings",
+            "give more, or choose another --out",
+        )  # fmt: skip
 
 
 def check_header(path: Path, header: Mapping, expected: Mapping) -> None:

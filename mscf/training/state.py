@@ -162,7 +162,7 @@ class RunState:
             ):
                 table.append(*row)
             if self.schedule.improved:
-                self.best.write(self.model, self._header())
+                self.best.write(self.model, self._signed())
         elif self.schedule.improved:
             self.best.mark = None  # the first one's to know: this one hears no digest
         if self.schedule.back_to_best and not self.schedule.end:
@@ -247,7 +247,7 @@ class RunState:
             "tables": {table.path.name: table.mark() for table in self.tables},
         }
         tensors = snapshot(self.model, self.optimizer)
-        write_checkpoint(self.last_file, tensors, self._header() | {"state": state})
+        write_checkpoint(self.last_file, tensors, self._signed() | {"state": state})
         self.record.update(status="training", epochs_done=self.position.epoch)
 
     def _begin(self) -> None:
@@ -267,6 +267,10 @@ class RunState:
                 )
             )
             self.best.path.unlink(missing_ok=True)
+        elif settings.resume:
+            self.log.say(
+                f"{settings.out}: no run there to go on with; a new one begins"
+            )
         write_split(self.split, settings.out)
         for table in self.tables:
             table.start()
@@ -313,6 +317,7 @@ class RunState:
             return
         self._remove_parts()
         (self.settings.out / "failure.json").unlink(missing_ok=True)  # of another try
+        write_split(self.split, self.settings.out)
         for table in self.tables:
             if cut := table.cut(state["tables"][table.path.name]):
                 self.log.say(f"{table.path.name}: {cut} bytes behind the state cut off")
@@ -328,6 +333,10 @@ class RunState:
             settings=self.settings.recorded(),
             resumed=[*content.get("resumed", []), again | {"step": self.position.step}],
         )
+
+    def _signed(self) -> dict:
+        """The header of what is written: says which weights the run began with."""
+        return self._header() | {"imagenet": self.record.content.get("pretrained")}
 
     def _remove_parts(self) -> None:
         """What a process that died was writing; the folder's lock is ours."""

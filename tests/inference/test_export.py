@@ -131,6 +131,7 @@ def test_the_card_tells_data_and_results(
         finished / "best.ckpt",
         settings={"window": [-40, 160], "data": str(tiny_store), "seed": 7},
         store=open_store(tiny_store).checksum,
+        imagenet="not loaded",
     )
     export(finished, tmp_path / "out", onnx=False, pt2=False)
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
@@ -138,6 +139,7 @@ def test_the_card_tells_data_and_results(
     assert "Dice 0.375 (0.286 to 0.458) on 77 slices of 3 patients" in card
     assert "| seed | 7 |" in card
     assert "| weights of epoch | 4 |" in card
+    assert "| ImageNet weights | not loaded |" in card
     assert "No other form was exported" in card
 
 

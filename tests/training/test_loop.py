@@ -219,6 +219,52 @@ def test_a_run_whose_last_state_was_removed_is_not_begun_anew(
     assert after == before
 
 
+@pytest.mark.claim("machine", "A run is never overwritten by another")
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("left", ["best.ckpt", "per_slice.csv"])
+def test_what_is_left_of_a_run_without_its_record_is_not_overwritten(
+    left, resume, small, whole, tiny_store, tmp_path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(whole / left, out)
+    with pytest.raises(CheckpointError, match=f"new folder.*{left}") as refused:
+        train(settings_for(tiny_store, out, resume=resume))
+    assert refused.value.finding.check == "run-exists"
+    assert (out / left).read_bytes() == (whole / left).read_bytes()
+    assert {p.name for p in out.iterdir()} <= {left, "run.lock"}
+
+
+def test_fewer_epochs_than_are_done_are_refused(
+    small, whole, tiny_store, tmp_path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    before = (out / "run.json").read_bytes()
+    with pytest.raises(CheckpointError, match=r"as many .*epochs 2 and 3.*\[run-set"):
+        train(settings_for(tiny_store, out, resume=True, epochs=2))
+    assert (out / "run.json").read_bytes() == before
+
+
+def test_a_run_that_goes_on_has_its_split_again_and_one_that_begins_says_so(
+    small, whole, tiny_store, tmp_path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    (out / "split.csv").unlink()
+    train(settings_for(tiny_store, out, resume=True))
+    assert (out / "split.csv").read_bytes() == (whole / "split.csv").read_bytes()
+    train(settings_for(tiny_store, tmp_path / "typo", resume=True, epochs=1))
+    assert "a new one begins" in (tmp_path / "typo/log.txt").read_text()
+
+
+def test_weights_say_whether_they_began_with_those_of_imagenet(whole) -> None:
+    record = json.loads((whole / "run.json").read_text())
+    for name in ("best.ckpt", "last.ckpt"):
+        _, header = read_checkpoint(whole / name)
+        assert header["imagenet"] == record["pretrained"]
+
+
 def test_a_run_killed_before_its_first_state_may_start_from_its_own_best_weights(
     small, tiny_store, tmp_path, monkeypatch
 ) -> None:
