@@ -27,6 +27,8 @@ from mscf.data.dataset import as_cenet, three_channels, windowed
 from mscf.data.dicom import read_series
 from mscf.data.geometry import UNKNOWN
 from mscf.data.inputs import find_livers, find_scans
+from mscf.data.nifti_header import read_header
+from mscf.data.opened_file import opened
 from mscf.data.resize import AIR, pad_to_square, resize_back, resize_images
 from mscf.data.scan import Scan, SliceFile, read_labels_of, read_scan, write_on_grid
 from mscf.data.volume import TUMOUR
@@ -48,6 +50,7 @@ from mscf.inference.report import write_cases, write_report
 from mscf.inference.weights import Trained, open_weights
 
 PROBABILITIES = "probabilities"  # the folder of the maps, within that of the masks
+OURS = b"mscf "  # how `mscf.data.scan.header_like` begins a header's description
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def predict_scans(
     with enough_memory(settings.batch_size, device):
         trained.network.to(device, memory_format=torch.channels_last)
     check_apart(target, [*(case.image for case in cases), *livers.values()])
+    check_ours(target, cases)
     try:
         target.mkdir(parents=True, exist_ok=True)
         if settings.probabilities:
@@ -343,3 +347,28 @@ def check_apart(target: Path, inputs: list[Path]) -> None:
             target, "must be another folder than the one that is read", "the same",
             "out", "choose a new one",
         )  # fmt: skip
+
+
+def check_ours(target: Path, cases: Sequence[Case]) -> None:
+    """Only what an earlier call wrote is replaced: no expert's labels, no CT."""
+    names = [f"{case.name}.nii.gz" for case in cases]
+    folders = (target, target / PROBABILITIES)
+    for path in (folder / name for folder in folders for name in names):
+        if path.exists() and not is_ours(path):
+            raise SettingsError(
+                path, "must be of `mscf predict` to be replaced", "another file",
+                "out", "choose another folder",
+            )  # fmt: skip
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a NIfTI file says that this package wrote it.
+
+    A NAME.json beside it says nothing: tools that convert DICOM write one, too.
+    """
+    try:
+        with opened(path) as content:
+            nifti = read_header(content.stream, path).nifti
+    except InputError:
+        return False
+    return nifti["descrip"].item().startswith(OURS)

@@ -540,6 +540,43 @@ def test_a_mask_never_takes_the_place_of_its_scan(run, tmp_path) -> None:
     assert (tmp_path / "ct" / "a.nii.gz").read_bytes() == before
 
 
+@pytest.mark.parametrize("folder", ["", "probabilities/"])
+@pytest.mark.parametrize("options", [{}, {"probabilities": True}])
+def test_what_is_no_mask_of_ours_is_not_replaced(
+    options, folder, run, tmp_path, monkeypatch
+) -> None:
+    """The expert's labels, or a CT, bear the scan's name, too; so may their record."""
+    for name in ("a", "b"):
+        write_ct(tmp_path / "ct" / f"{name}.nii")
+    theirs = tmp_path / "out" / folder / "b.nii.gz"
+    write_ct(theirs)
+    (tmp_path / "out" / "b.json").write_text("{}")  # as dcm2niix leaves it
+    before = theirs.read_bytes()
+    monkeypatch.setattr(predict_module, "predict_case", None)  # before any work
+    with pytest.raises(SettingsError, match=r"b\.nii\.gz: must be .*\[out\]"):
+        predict(tmp_path / "ct", tmp_path / "out", run, **options)
+    assert theirs.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x1f\x8b\x08\0"])
+def test_what_cannot_be_told_for_a_mask_of_ours_stays(content, run, tmp_path) -> None:
+    write_ct(tmp_path / "a.nii")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.nii.gz").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"\[out\]"):
+        predict(tmp_path / "a.nii", tmp_path / "out", run)
+    assert (tmp_path / "out" / "a.nii.gz").read_bytes() == content
+
+
+def test_masks_of_an_earlier_call_are_replaced(run, tmp_path) -> None:
+    lesions = write_ct(tmp_path / "a.nii")
+    out = tmp_path / "out"
+    predict(tmp_path / "a.nii", out, run, probabilities=True, least_ml=1e6)
+    (out / "a.json").unlink()
+    predict(tmp_path / "a.nii", out, run, probabilities=True)
+    assert np.array_equal(voxels(out / "a.nii.gz") == 2, lesions)
+
+
 def write_as_dicom(path, folder) -> None:
     """A NIfTI file's voxels in the same places, a file a slice."""
     sitk = pytest.importorskip("SimpleITK")
