@@ -46,7 +46,7 @@ from mscf.errors import (
 from mscf.inference.case_report import CaseReport
 from mscf.inference.lesions import Regions, find_regions, keep, largest_first
 from mscf.inference.measures import measure
-from mscf.inference.report import write_cases, write_report
+from mscf.inference.report import REPORTS, write_cases, write_report
 from mscf.inference.weights import Trained, open_weights
 
 PROBABILITIES = "probabilities"  # the folder of the maps, within that of the masks
@@ -188,14 +188,24 @@ def predict_case(
             },
             outside=outside,
         )
-        place = target / PROBABILITIES / f"{case.name}.nii.gz"
-        if probabilities is not None:
-            write_on_grid(probabilities, scan, place)
-        else:
-            remove(place)  # an earlier call's, which would pass for this mask's
+        forget(case.name, target)
         write_on_grid(mask, scan, target / f"{case.name}.nii.gz")
+        if probabilities is not None:
+            place = target / PROBABILITIES / f"{case.name}.nii.gz"
+            write_on_grid(probabilities, scan, place)
         write_report(report, target)
     return report
+
+
+def forget(name: str, target: Path) -> None:
+    """Removes what an earlier call left beside its mask.
+
+    It would pass for the new mask's where a full disk lets that be written and no more.
+    """
+    write_cases([], [name], target / "cases.csv")  # first: it takes room, too
+    for suffix in REPORTS:
+        remove(target / f"{name}{suffix}")
+    remove(target / PROBABILITIES / f"{name}.nii.gz")
 
 
 def remove(path: Path) -> None:

@@ -25,6 +25,7 @@ from mscf.inference.measures import Lesion
 from mscf.replacing import replacing, write_text
 from mscf.visualisation.lesions import draw_areas, draw_lesion_slice
 
+REPORTS = (".json", ".csv", ".html", ".png")  # what ``write_report`` leaves of a scan
 SHOWN = 6  # slices in the overview
 LESION = ["number", "voxels", "volume_ml", "diameter_{unit}", "perpendicular_{unit}",
           "diameter_slice", "mean_hu", "sd_hu", "around_hu", "contrast_hu",

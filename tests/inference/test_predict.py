@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import os
@@ -190,6 +191,32 @@ def test_probabilities_of_an_earlier_call_do_not_stay_beside_a_new_mask(
         predict(tmp_path / f"{name}.nii", out, run, probabilities=True)
     predict(tmp_path / "a.nii", out, run)
     assert [p.name for p in (out / "probabilities").iterdir()] == ["b.nii.gz"]
+
+
+def test_on_a_full_disk_no_report_of_other_weights_is_left(
+    run, tmp_path, monkeypatch
+) -> None:
+    out, whole = tmp_path / "out", predict_module.write_on_grid
+    for name in ("a", "b"):
+        write_ct(tmp_path / f"{name}.nii")
+        predict(tmp_path / f"{name}.nii", out, run, probabilities=True)
+
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_after_the_mask(slices, scan, path) -> None:
+        whole(slices, scan, path)
+        monkeypatch.setattr(predict_module, "write_on_grid", full)
+
+    monkeypatch.setattr(predict_module, "write_report", full)
+    for write in (whole, full_after_the_mask, full):
+        monkeypatch.setattr(predict_module, "write_on_grid", write)
+        with pytest.raises(OSError, match="No space"):
+            predict(tmp_path / "a.nii", out, run, probabilities=write is not whole)
+        assert [path.name for path in out.glob("a.*")] == ["a.nii.gz"]
+        assert [path.name for path in out.glob("probabilities/*")] == ["b.nii.gz"]
+        assert list(rows_of(out)) == ["b"]
+    assert len(list(out.glob("b.*"))) == 5
 
 
 def test_nothing_is_left_outside_the_liver(run, tmp_path) -> None:
