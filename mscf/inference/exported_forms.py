@@ -7,6 +7,7 @@ torch's fused operation in the second; ONNX gets plain products in runs of rows
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -58,7 +59,9 @@ def write_pt2(trained: Trained, path: Path) -> Runner:
     )
     forget_places(program)
     facts = json.dumps(how_to_feed(trained))
-    torch.export.save(program, path, extra_files={"mscf.json": facts})
+    whole = io.BytesIO()  # torch's own writer ends the process on a full disk
+    torch.export.save(program, whole, extra_files={"mscf.json": facts})
+    path.write_bytes(whole.getbuffer())
     return torch.inference_mode()(torch.export.load(path).module())
 
 

@@ -1,7 +1,9 @@
 """What an export leaves, and that each form computes what the network computes."""
 
+import errno
 import hashlib
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -177,6 +179,18 @@ def test_a_form_that_computes_something_else_leaves_nothing(
     with pytest.raises(NumericalError, match=r"model\.pt2.*\[export-parity\]"):
         export(run, out, onnx=False)
     assert list(out.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(run, tmp_path, monkeypatch) -> None:
+    """Torch, given the file's name, ends the process instead."""
+
+    def full(path, _) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match=r"out: .*No space.*\[storage\]"):
+        export(run, tmp_path / "out", onnx=False)
+    assert not list(tmp_path.glob("*out*"))
 
 
 @pytest.mark.parametrize("wrong", [2 * TOLERANCE, float("nan")])
