@@ -258,12 +258,15 @@ def evaluate(
     intervals over patients; patients.csv beside the truth names them).
     """
     from mscf.evaluation.folders import (
+        check_no_run,
         evaluate_folders,
         summary_lines,
         write_folder_tables,
     )
 
     with one_line_errors(verbose):
+        if out is not None:
+            check_no_run(out)  # before the work
         tables = evaluate_folders(predicted, truth, slices, label)
         if out is not None:
             write_folder_tables(tables, out)

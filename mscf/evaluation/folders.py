@@ -179,8 +179,13 @@ def write_folder_tables(tables: FolderTables, folder: Path | str) -> None:
     """``per_slice.csv``, ``per_case.csv``, and of one size also ``summary.csv``.
 
     A ``summary.csv`` that lies there is of other tables and goes first.
+
+    Raises:
+        SettingsError: the folder is a run's.
+        StorageError: disk full, no permission.
     """
     folder = Path(folder)
+    check_no_run(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "summary.csv").unlink(missing_ok=True)
@@ -196,6 +201,19 @@ def write_folder_tables(tables: FolderTables, folder: Path | str) -> None:
                 str(folder / "summary.csv"), "needs slices of one square size",
                 "several", "rows-size", "it is left out",
             )
+        )  # fmt: skip
+
+
+def check_no_run(folder: Path) -> None:
+    """A run has tables of its own of these names, which its records go by.
+
+    Raises:
+        SettingsError: the folder is a run's.
+    """
+    if (folder / "run.json").exists():
+        raise SettingsError(
+            folder, "must be another folder than a run's", "run.json", "out",
+            "choose another one",
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from mscf.cli import app
 from mscf.data.volume import as_slices
 from mscf.errors import InputError, SettingsError
+from mscf.evaluation import folders as folders_module
 from mscf.evaluation.folders import evaluate_folders, write_folder_tables
 from mscf.evaluation.metrics import slice_metrics, volume_metrics
 from mscf.evaluation.tables import read_rows
@@ -94,6 +95,20 @@ def test_folders_may_be_given_as_text(folders, tmp_path) -> None:
     assert (tmp_path / "out" / "summary.csv").is_file()
     same = evaluate_folders(drawn, truth)
     pd.testing.assert_frame_equal(tables.slices, same.slices)
+
+
+def test_a_runs_own_tables_are_not_replaced(folders, tmp_path, monkeypatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    tables = evaluate_folders(*folders[:2])
+    with pytest.raises(SettingsError, match=r"found: run\.json.*\[out\]"):
+        write_folder_tables(tables, tmp_path / "run")
+    monkeypatch.setattr(folders_module, "evaluate_folders", None)  # before the work
+    words = ["evaluate", *map(str, folders[:2]), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("[out]\n")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
 def test_no_summary_of_other_tables_is_left(folders, tmp_path, capsys) -> None:
