@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,17 +11,28 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
 from typer import Option
 
-from mscf.errors import Finding, MscfError, SettingsError, Stopped, printable
+from mscf.errors import (
+    Finding,
+    MscfError,
+    SettingsError,
+    Stopped,
+    cannot_write,
+    printable,
+)
 
 Verbose = Annotated[bool, Option("--verbose", help="show the traceback of an error")]
 ECHO = 1.0  # seconds in which a second signal is the first one, heard twice
+REFUSALS = (  # of the system: no bug of ours, wherever they come up
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.ENOTDIR, errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 @contextmanager
@@ -36,8 +48,10 @@ def one_line_errors(verbose: bool = False) -> Iterator[None]:
         except (KeyboardInterrupt, Exception) as error:
             if isinstance(error, KeyboardInterrupt):
                 heard = heard or [signal.SIGINT]  # by the caller's own handler
-            if not (heard or isinstance(error, MscfError)):
+            failure = as_known(error)
+            if not (heard or failure):
                 raise
+            drop_output()
             if verbose:
                 traceback.print_exc()
             if heard:  # whatever became of it: an import may make any error of it
@@ -47,10 +61,32 @@ def one_line_errors(verbose: bool = False) -> Iterator[None]:
                 )  # fmt: skip
                 print(f"stopped: {finding}", file=sys.stderr)
                 raise typer.Exit(128 + heard[0]) from error
-            word = "stopped" if isinstance(error, Stopped) else "error"
-            for finding in error.findings:
-                print(f"{word}: {finding}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
+            raise typer.Exit(told(failure)) from error
+
+
+def as_known(error: BaseException) -> MscfError | None:
+    """The failure as one of ours; None: a bug."""
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        place = error.filename or "output"  # without a name it was open already
+        return cannot_write(place, error, "must be open to read or write")
+    return error if isinstance(error, MscfError) else None
+
+
+def told(failure: MscfError) -> int:
+    """Says a failure on stderr, a line for each finding; gives its exit code."""
+    word = "stopped" if isinstance(failure, Stopped) else "error"
+    for finding in failure.findings:
+        print(f"{word}: {finding}", file=sys.stderr)
+    return failure.exit_code
+
+
+def drop_output() -> None:
+    """What stdout does not take is gone: Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):  # no file at all
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -91,9 +127,15 @@ def run(app: typer.Typer) -> NoReturn:
         sys.exit(error.exit_code)
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()  # a full disk shows here, or after the last line of ours
     except typer.Abort:  # Ctrl-C
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is one line)
+        drop_output()
+        if isinstance(error, BrokenPipeError):  # who reads has read enough, as `head`
+            sys.exit(1)
+        if failure := as_known(error):
+            sys.exit(told(failure))
         # The class is click's or typer's own, by version; both have this method.
         if not hasattr(error, "format_message"):
             report_bug(error)

@@ -1,7 +1,11 @@
+import errno
+import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,6 +192,75 @@ def test_no_argument_shows_the_help(monkeypatch, capsys) -> None:
     said = capsys.readouterr()
     assert "methods" in said.out + said.err
     assert "error" not in said.out + said.err
+
+
+REFUSED = ["ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENOTDIR"]
+
+
+@pytest.mark.parametrize("known_place", [False, True])
+@pytest.mark.parametrize("number", [getattr(errno, name) for name in REFUSED])
+def test_what_the_system_refuses_is_no_bug(
+    number, known_place, monkeypatch, capsys
+) -> None:
+    def main() -> None:
+        with command.one_line_errors() if known_place else nullcontext():
+            raise OSError(number, os.strerror(number), *["run/a.ckpt"] * known_place)
+
+    monkeypatch.setattr("sys.argv", ["mscf"])
+    with pytest.raises(SystemExit) as ended:
+        command.run_script(main)
+    said = capsys.readouterr().err
+    assert ended.value.code == 7
+    assert said.startswith(f"error: {'run/a.ckpt' if known_place else 'output'}: must ")
+    assert f"(found: {os.strerror(number)})" in said
+    assert said.endswith("[storage]\n")
+    assert said.count("\n") == 1
+
+
+PRINTING = """
+from mscf import command
+
+def main(n: int, within: bool = False) -> None:
+    if within:
+        with command.one_line_errors():
+            print("x" * n)
+    print("x" * n)
+
+command.run_script(main)
+"""
+
+
+def printed_to(output, unbuffered: str, *arguments: str):
+    return subprocess.run(
+        [sys.executable, "-c", PRINTING, *arguments], stdout=output,
+        stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["9"], ["99999"], ["9", "--within"], ["99999", "--within"]],
+)
+def test_output_to_a_full_disk_is_one_line(arguments, unbuffered) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = printed_to(full, unbuffered, *arguments)
+    assert ended.stderr == (
+        "error: output: must be open to read or write (found: No space left on "
+        "device); free some space and run again [storage]\n"
+    )
+    assert ended.returncode == 7
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_not_told_of(unbuffered) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as left:
+        ended = printed_to(left, unbuffered, "9")
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("verbose", [False, True])
