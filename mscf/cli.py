@@ -292,7 +292,8 @@ def export(
     OUT gets model.safetensors (which mscf.load reads), model.onnx and model.pt2
     (batch, height and width free) and MODEL_CARD.md: data, settings, results,
     hashes, and how far the forms are from the network. One that is further
-    than 1e-4 of the largest logit is an error, and then nothing is written.
+    than 1e-4 of the largest logit (of 1, if that is more) is an error, and
+    then nothing is written.
     """
     from mscf.inference.export import export as export_run
 
@@ -300,7 +301,10 @@ def export(
         found = export_run(source, target, onnx, pt2)
     for parity in found:
         shape = " x ".join(map(str, parity.shape))
-        print(f"{parity.form}, {shape}: {parity.relative:.1e} of the largest logit")
+        print(
+            f"{parity.form}, {shape}: {parity.relative:.1e} of the largest logit (of "
+            "1, if that is more)"
+        )
     print(f"{printable(str(target))}: MODEL_CARD.md says what it is")
 
 

@@ -290,7 +290,10 @@ def test_the_command_says_how_far_each_form_is(run, tmp_path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0
     first, second, last = result.stdout.splitlines()
-    assert first.startswith("model.pt2, 1 x 3 x 32 x 32: 0.0e+00 ")
+    assert first == (
+        "model.pt2, 1 x 3 x 32 x 32: 0.0e+00 of the largest logit (of 1, if that is "
+        "more)"
+    )
     assert second.startswith("model.pt2, 2 x 3 x 32 x 48: ")
     assert last.endswith("out: MODEL_CARD.md says what it is")
 
