@@ -19,7 +19,6 @@ from mscf.errors import InputError
 from mscf.evaluation.chosen_slices import ChosenSlices, choose_slices
 from mscf.evaluation.evaluate import predict
 from mscf.evaluation.metrics import slice_metrics
-from mscf.evaluation.tables import read_rows
 from mscf.kept.examples import read_examples
 from mscf.kept.finished_run import FinishedRun, is_finished, open_run
 from mscf.kept.parameters import check_at_least
@@ -115,7 +114,8 @@ def fresh_drawings(
     Raises:
         SettingsError: ``n`` is below 1, or ``seed`` below 0.
         InputError: no method has a run, or two were tested on other slices.
-        CheckpointError: a run's record is damaged, its store is gone or another.
+        CheckpointError: a run's record is damaged, its store is gone or another, its
+            rows are not of its test slices.
     """
     check_at_least(1, n=n)
     check_at_least(0, seed=seed)
@@ -173,7 +173,7 @@ def those_with(
 
 def tested(run: FinishedRun) -> pd.Series:
     """Dice by case and slice, of every slice that the run was tested on."""
-    return read_rows(run.folder / "per_slice.csv").set_index(KEY)["dice"].sort_index()
+    return run.rows().set_index(KEY)["dice"].sort_index()
 
 
 def draw(run: FinishedRun, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

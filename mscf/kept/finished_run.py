@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -46,6 +47,32 @@ class FinishedRun:
         load_weights(network, weights, self.folder / "best.ckpt")
         return network.eval()
 
+    def rows(self) -> pd.DataFrame:
+        """Its ``per_slice.csv``, a row for each of its test slices.
+
+        Raises:
+            InputError: there is no such table.
+            CheckpointError: the rows are others, as `mscf evaluate --out` leaves them.
+        """
+        path, one = self.folder / "per_slice.csv", self.settings
+        rows = read_rows(path)
+        own = one.split, one.method, one.fold, one.seed
+        others = keys_of(rows, "split", "method", "fold", "seed") - {own}
+        there = keys_of(rows, "case", "slice")
+        slices = keys_of(self.test.index, "case", "slice")
+        if others:
+            name = "{}/{}/fold-{}/seed-{}".format
+            must, found = name(*own), name(*min(others))
+        elif there != slices:
+            must = f"the {len(slices)} test slices of the run, and no others"
+            found = f"{len(there & slices)}, and {len(there - slices)} others"
+        else:
+            return rows
+        raise CheckpointError(
+            path, f"must have rows of {must}", found, "runs-rows",
+            "something else was written there since: train the run again",
+        )  # fmt: skip
+
     def check_contexts(self, network: nn.Module) -> None:
         """Refuses a run of a method whose network has no context blocks."""
         if not hasattr(network, "contexts"):
@@ -53,6 +80,11 @@ class FinishedRun:
                 self.folder, "must be of a method with context blocks",
                 self.settings.method, "no-contexts", "choose a run of mscf",
             )  # fmt: skip
+
+
+def keys_of(table: pd.DataFrame, *columns: str) -> set[tuple]:
+    """The rows of a table by these columns."""
+    return {*table[[*columns]].itertuples(index=False, name=None)}
 
 
 def open_run(folder: Path, data: Path | str | None = None) -> FinishedRun:

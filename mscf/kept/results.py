@@ -57,7 +57,8 @@ def keep_run(
     ``<method>+<label>``. ``data``: where its store lies now, see `open_run`.
 
     Raises:
-        CheckpointError: the run is not finished, or its store has changed.
+        CheckpointError: the run is not finished, its store has changed, or its rows are
+            not of its test slices.
         SettingsError: examples of a store of real CT, a label that is a variant's name,
             or ImageNet weights that the run began with cannot be had here.
     """
@@ -83,7 +84,7 @@ def keep_run(
     if settings.finetune_from:
         record["settings"]["finetune_from"] = settings.finetune_from.name
     record["slices"] = {"training": len(training), "test": len(test)}
-    tables = {method: read_rows(run / "per_slice.csv")}
+    tables = {method: opened.rows()}
     record["dice"] = float(tables[method]["dice"].mean())
     if beside:
         tables[method + UNTRAINED] = untrained_rows(settings, training, test)

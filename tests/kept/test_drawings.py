@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mscf.checkpoint import read_checkpoint, write_checkpoint
-from mscf.errors import InputError, SettingsError
+from mscf.errors import CheckpointError, InputError, SettingsError
 from mscf.evaluation.evaluate import evaluate
 from mscf.evaluation.tables import identify, write_rows
 from mscf.kept.drawings import fresh_drawings, kept_drawings
@@ -125,6 +125,15 @@ def test_each_method_draws_the_slices_chosen_from_all_that_were_tested(
     ]
     assert places == [0, 1, 2]
     assert len(chosen.random) == 3
+
+
+def test_rows_that_are_not_of_the_runs_test_slices_are_refused(run, tmp_path) -> None:
+    folder = tmp_path / "unet/fold-0/seed-0"
+    shutil.copytree(run.folder, folder)
+    others = run.rows.assign(case="another", slice=range(len(run.rows)))
+    write_rows(others, folder / "per_slice.csv")
+    with pytest.raises(CheckpointError, match=r"and 6 others\).*\[runs-rows\]"):
+        fresh_drawings(tmp_path, ["unet"])
 
 
 def test_a_method_that_still_trains_is_missing_and_the_others_are_drawn(

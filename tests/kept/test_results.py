@@ -7,6 +7,7 @@ import pytest
 
 from mscf.data.store import Store, open_store
 from mscf.errors import CheckpointError, InputError, SettingsError
+from mscf.evaluation.tables import read_rows, write_rows
 from mscf.kept import results as results_module
 from mscf.kept.results import keep_run, read_beside, read_results
 
@@ -208,6 +209,30 @@ def test_a_run_that_is_not_finished_or_of_other_data_is_refused(run, tmp_path) -
     other = record | {"store": {"checksum": "0"}}
     path.write_text(json.dumps(other))
     with pytest.raises(CheckpointError, match="store-other"):
+        keep_run(run.folder, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+ROWS_OF_OTHERS = {
+    "fewer": lambda rows: rows[1:],
+    "none": lambda rows: rows[:0],
+    "other cases": lambda rows: rows.assign(case="a", slice=range(len(rows))),
+    "more": lambda rows: pd.concat([rows, rows[:1].assign(slice=99)]),
+    "another's": lambda rows: rows.assign(method="cenet"),
+    "another fold": lambda rows: rows.assign(fold=1),
+    "another seed": lambda rows: rows.assign(seed=1),
+    "another split": lambda rows: rows.assign(split="slice"),
+}
+
+
+@pytest.mark.parametrize("change", ROWS_OF_OTHERS.values(), ids=ROWS_OF_OTHERS)
+def test_rows_that_are_not_of_the_runs_test_slices_are_not_kept(
+    change, run, tmp_path
+) -> None:
+    """`mscf evaluate --out RUN` leaves such."""
+    path = run.folder / "per_slice.csv"
+    write_rows(change(read_rows(path)), path)
+    with pytest.raises(CheckpointError, match=r"per_slice\.csv: .*\[runs-rows\]"):
         keep_run(run.folder, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
