@@ -6,6 +6,7 @@ know about rows that can be compared is a statement.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,13 @@ NO_RECIPE = {
 }  # fmt: skip
 
 
+def data_and_split(place: Path) -> tuple[str, str]:
+    """The last two names of a place, also where it is given from within, as a dot."""
+    # Not resolved: a link bears the data's name.
+    whole = Path(os.path.abspath(place))  # noqa: PTH100
+    return whole.parent.name, whole.name
+
+
 def check_one_origin(
     place: Path, tables: Sequence[pd.DataFrame], records: dict
 ) -> None:
@@ -32,7 +40,7 @@ def check_one_origin(
     Raises:
         InputError: something is of elsewhere.
     """
-    data, split = place.parts[-2:]
+    data, split = data_and_split(place)
     there = [rows["height"].iloc[0] for rows in tables]
     named = re.search(r"-(\d+)$", data)  # a size, unless the data are called so
     size = int(named[1]) if named and int(named[1]) in there else there[0]
@@ -145,7 +153,7 @@ def of_runs(rows: pd.DataFrame, runs: set[tuple[int, int]]) -> pd.Series:
 def run_name(place: Path, rows: pd.DataFrame) -> str:
     """Where the run of these rows lies."""
     method, fold, seed = rows[["method", *RUN]].iloc[0]
-    return f"{place.name}/{method}/fold-{fold}/seed-{seed}"
+    return f"{data_and_split(place)[1]}/{method}/fold-{fold}/seed-{seed}"
 
 
 # What is no error but must be said
@@ -166,6 +174,7 @@ def said_of_run(folder: Path, rows: pd.DataFrame) -> list[Finding]:
 
 def said_of_recipe(place: Path, records: dict) -> list[Finding]:
     """Settings, and ImageNet weights, in which the runs of the table differ."""
+    _, split = data_and_split(place)
     values: dict[str, dict[str, list[str]]] = {}
     for (method, _, _), record in records.items():
         # Not had and none to load come to the same: it starts from random ones.
@@ -177,7 +186,7 @@ def said_of_recipe(place: Path, records: dict) -> list[Finding]:
                 methods.append(method)
     return [
         Finding(
-            place.name, f"{name} should be the same for all",
+            split, f"{name} should be the same for all",
             "; ".join(f"{v}: {', '.join(dict.fromkeys(m))}" for v, m in found.items()),
             "recipe", "differences between methods are differences of recipe too",
         )
@@ -189,19 +198,20 @@ def said_of_recipe(place: Path, records: dict) -> list[Finding]:
 def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
     """Too few patients, by the weight of their slices; folds and seeds not all have."""
     found = []
+    _, split = data_and_split(place)
     slices = rows.drop_duplicates(SLICE).groupby("patient").size()
     patients, weigh_as = len(slices), effective_patients(slices)
     if patients == 1:
         found.append(
             Finding(
-                place.name, "an interval or a test needs two patients", "1",
+                split, "an interval or a test needs two patients", "1",
                 "one-patient", "only means are shown",
             )
         )  # fmt: skip
     elif weigh_as < ENOUGH_PATIENTS:
         found.append(
             Finding(
-                place.name,
+                split,
                 f"an interval of 95 % takes {ENOUGH_PATIENTS} patients with equally "
                 "many slices", f"{patients} that weigh as {weigh_as:.3g}",
                 "few-patients", "those here cover less than they say",
@@ -216,7 +226,7 @@ def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
             more.setdefault(runs, []).append(method)
     return found + [
         Finding(
-            f"{place.name}/{', '.join(methods)}",
+            f"{split}/{', '.join(methods)}",
             "a comparison of all takes the runs that all of them have",
             f"besides {runs}", "runs-shared", "these are left out of it",
         )

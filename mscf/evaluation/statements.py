@@ -7,7 +7,7 @@ from html import escape
 
 import pandas as pd
 
-from mscf.evaluation.comparable import RUN, SLICE
+from mscf.evaluation.comparable import RUN, SLICE, data_and_split
 from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.runs import Runs
 from mscf.evaluation.statistics import (
@@ -21,7 +21,7 @@ from mscf.evaluation.statistics import (
 def where_from(runs: Runs, titles: Mapping[str, str]) -> str:
     """Data, split, runs, slices and patients of a table, and which methods lack."""
     shared = runs.shared()
-    data, split = map(as_text, runs.place.parts[-2:])
+    data, split = map(as_text, data_and_split(runs.place))
     which = shared[RUN].drop_duplicates().sort_values(RUN)
     folds = listed(sorted(which["fold"].unique()))
     seeds = listed(sorted(which["seed"].unique()))

@@ -1,10 +1,14 @@
 """The tables of a split: the summary has all runs, only the comparison needs shared."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from kept_runs import keep, measured
 
 from mscf.errors import InputError
+from mscf.evaluation.runs import read_runs
+from mscf.evaluation.statements import where_from
 from mscf.kept.split_tables import write_grid_tables
 
 
@@ -49,6 +53,34 @@ def test_without_ours_nothing_is_compared_and_no_run_need_be_shared(place) -> No
     write_grid_tables(place)
     assert methods_in(place / "summary.csv") == {"unet", "cenet"}
     assert not (place / "comparison.csv").exists()
+
+
+@pytest.mark.parametrize("given", [".", "../patient", "mscf/.."])
+def test_a_place_may_be_given_from_within(given, place, monkeypatch, capsys) -> None:
+    keep(place, "unet", measured(0.5, patients=1))
+    keep(place, "mscf", measured(patients=1))
+    monkeypatch.chdir(place)
+    write_grid_tables(Path(given))
+    assert methods_in(place / "ranks.csv") == {"unet", "mscf"}
+    assert "warning: patient: an interval" in capsys.readouterr().err
+
+
+def test_a_link_with_the_name_of_the_data_is_their_place(place, tmp_path) -> None:
+    keep(place, "unet", measured(0.5))
+    place.parent.rename(tmp_path / "elsewhere")
+    place.parent.symlink_to(tmp_path / "elsewhere")
+    write_grid_tables(place)
+    assert methods_in(place / "summary.csv") == {"unet"}
+
+
+def test_a_place_may_be_given_by_its_last_name_alone(place, monkeypatch) -> None:
+    keep(place, "unet", measured(0.5))
+    monkeypatch.chdir(place.parent)
+    write_grid_tables(Path("patient"))
+    assert methods_in(place / "summary.csv") == {"unet"}
+    assert "**phantoms-24**, split by patient" in where_from(
+        read_runs(Path("patient"), ["unet"]), {}
+    )
 
 
 def test_runs_left_out_of_the_comparison_are_said_once(place, capsys) -> None:
