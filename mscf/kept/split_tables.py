@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.data.spreadsheet import as_csv
-from mscf.errors import InputError, warn
+from mscf.errors import InputError, cannot_write, warn
 from mscf.evaluation.comparable import (
     check_some_shared,
     of_runs,
@@ -33,9 +33,12 @@ OURS = "mscf"
 def write_grid_tables(place: Path) -> pd.DataFrame:
     """Writes the three tables of one split; returns the summary.
 
+    Where nothing is compared no older comparison or ranks stay beside it.
+
     Raises:
         InputError: there is no run, or one that does not fit the others; no fold and
             seed that all of the ten have, when ``summary.csv`` is written already.
+        StorageError: disk full or no permission.
     """
     kept = {path.parents[2].name for path in place.glob("*/fold-*/seed-*/run.json")}
     order = [*METHODS, *(f"{OURS}+{name}" for name in VARIANTS)]
@@ -52,6 +55,7 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
     said = [one for one in runs.statements if one.check != "recipe"]
     said += said_of_recipe(place, runs.records)
     table = summary(rows)
+    remove(place / "comparison.csv", place / "ranks.csv")  # of older runs
     write(table, place / "summary.csv")
     baselines = [method for method in METHODS if method in there and method != OURS]
     if OURS in there and baselines:
@@ -64,6 +68,19 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
     for statement in dict.fromkeys(said):
         warn(statement)
     return table
+
+
+def remove(*paths: Path) -> None:
+    """Removes those of these files that are there.
+
+    Raises:
+        StorageError: no permission.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

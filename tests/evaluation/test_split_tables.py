@@ -1,5 +1,6 @@
 """The tables of a split: the summary has all runs, only the comparison needs shared."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,30 @@ def test_a_place_may_be_given_by_its_last_name_alone(place, monkeypatch) -> None
     assert "**phantoms-24**, split by patient" in where_from(
         read_runs(Path("patient"), ["unet"]), {}
     )
+
+
+@pytest.mark.parametrize("gone", ["unet", "mscf"])
+def test_an_older_comparison_does_not_stay_beside_a_new_summary(gone, place) -> None:
+    older = [place / "comparison.csv", place / "ranks.csv"]
+    keep(place, "unet", measured(0.5))
+    keep(place, "mscf", measured())
+    write_grid_tables(place)
+    assert all(path.exists() for path in older)
+    shutil.rmtree(place / gone)
+    write_grid_tables(place)
+    assert gone not in methods_in(place / "summary.csv")
+    assert not any(path.exists() for path in older)
+
+
+def test_nor_where_no_run_is_shared_any_more(place) -> None:
+    keep(place, "unet", measured(0.5))
+    keep(place, "mscf", measured())
+    write_grid_tables(place)
+    shutil.rmtree(place / "unet")
+    keep(place, "unet", measured(0.5), fold=1)
+    with pytest.raises(InputError, match=r"\[runs-shared\]"):
+        write_grid_tables(place)
+    assert [path.name for path in place.glob("*.csv")] == ["summary.csv"]
 
 
 def test_runs_left_out_of_the_comparison_are_said_once(place, capsys) -> None:
