@@ -95,7 +95,9 @@ def keep_run(
         record["threshold"] = {"direction": threshold.direction, "hu": threshold.hu}
     at_start = place / (method + UNTRAINED) / one
     asked = [kept / "lesion_attention.csv" for kept in (folder, at_start)]
-    for older in (folder / "run.json", *folder.glob("*.npz"), *asked):
+    # Not the threshold: another method's run of this fold and seed has it beside it.
+    untrained = at_start / "per_slice.csv"
+    for older in (folder / "run.json", *folder.glob("*.npz"), *asked, untrained):
         older.unlink(missing_ok=True)  # until all is there, nothing is; see below
     for name, rows in tables.items():
         signed = identify(

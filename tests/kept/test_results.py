@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,26 @@ def test_what_an_older_network_left_does_not_stand_beside_a_new_record(
         keep_run(run.folder, tmp_path / "results", beside=False)
     assert not any(path.exists() for path in older)
     assert not (folder / "run.json").exists()  # where it is, all is
+
+
+def test_an_older_untrained_network_does_not_stay_beside_a_run_kept_alone(
+    run, tmp_path
+) -> None:
+    """The threshold stays: it may be that of another method's run of fold and seed."""
+    results = tmp_path / "results"
+    place = results / "tiny/patient"
+    keep_run(run.folder, results)
+    keep_run(run.folder, results, label="long")
+    for other in ("fold-0/seed-1", "fold-1/seed-0"):
+        for method in ("mscf+untrained", "hu_threshold"):
+            shutil.copytree(place / method / "fold-0/seed-0", place / method / other)
+    shutil.copytree(place / "mscf+untrained", place / "unet+untrained")
+    before = {*results.rglob("per_slice.csv")}
+    keep_run(run.folder, results, beside=False)
+    own = place / "mscf+untrained/fold-0/seed-0/per_slice.csv"
+    assert before - {*results.rglob("per_slice.csv")} == {own}
+    with pytest.raises(InputError, match=r"mscf\+untrained.*No such file"):
+        read_results(place, "mscf")
 
 
 def stopped(*_) -> None:
