@@ -11,6 +11,7 @@ well (``examples.npz``); of a person never.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,6 +33,7 @@ from mscf.kept.attentions import keep_attention
 from mscf.kept.examples import write_examples
 from mscf.kept.finished_run import open_run
 from mscf.kept.kept_table import read_table
+from mscf.kept.parameters import check_at_least
 from mscf.models import is_method
 from mscf.replacing import write_text
 from mscf.training.loop import precision
@@ -59,9 +61,11 @@ def keep_run(
     Raises:
         CheckpointError: the run is not finished, its store has changed, or its rows are
             not of its test slices.
-        SettingsError: examples of a store of real CT, a label that is a variant's name,
-            or ImageNet weights that the run began with cannot be had here.
+        SettingsError: examples of a store of real CT, or fewer than none; a label that
+            is no plain name, or a variant's; or ImageNet weights that the run began
+            with cannot be had here.
     """
+    check_at_least(0, examples=examples)
     opened = open_run(run, data)
     record, settings, store = opened.record, opened.settings, opened.store
     if examples and not store.phantoms:
@@ -69,10 +73,7 @@ def keep_run(
             "examples", "must be 0: voxels are kept of phantoms only", examples,
             "examples",
         )  # fmt: skip
-    if f"+{label}" == UNTRAINED or is_method(f"{settings.method}+{label}"):
-        raise SettingsError(
-            "label", "must be no variant's name", label, "label", "choose another"
-        )
+    check_label(label, settings.method)
     training, test = opened.training, opened.test
     place = results / data_name(store) / settings.split
     one = f"fold-{settings.fold}/seed-{settings.seed}"
@@ -121,6 +122,23 @@ def keep_run(
     # Last: where it is, all is.
     write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
     return folder
+
+
+def check_label(label: str, method: str) -> None:
+    """Refuses what would be kept elsewhere, or as something else.
+
+    Raises:
+        SettingsError: a sign that is none of a folder's plain name; a variant's name.
+    """
+    if label and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", label):
+        raise SettingsError(
+            "label", "must be of letters, digits, -, _ and ., the . not first", label,
+            "label",
+        )  # fmt: skip
+    if f"+{label}" == UNTRAINED or is_method(f"{method}+{label}"):
+        raise SettingsError(
+            "label", "must be no variant's name", label, "label", "choose another"
+        )
 
 
 def read_results(

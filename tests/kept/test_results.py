@@ -86,6 +86,31 @@ def test_a_label_is_no_variant(label, run, tmp_path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    "label", ["a/b", "../../x", "..", ".a", "a b", "a\\b", "a+b", "\u00e4", "a\n", "-/"]
+)
+def test_a_label_is_part_of_one_folders_name(label, run, tmp_path) -> None:
+    kept = keep_run(run.folder, tmp_path / "results", beside=False)
+    with pytest.raises(SettingsError, match=r"must be of letters.*\[label\]"):
+        keep_run(run.folder, tmp_path / "results", label=label)
+    assert (kept / "run.json").exists()
+    assert [path.name for path in kept.parents[2].iterdir()] == ["mscf"]
+
+
+@pytest.mark.parametrize("label", ["8-patients", "v1.2", "_a", "-a"])
+def test_a_label_may_have_other_signs_than_letters(label, run, tmp_path) -> None:
+    folder = keep_run(run.folder, tmp_path / "results", beside=False, label=label)
+    assert folder.parts[-3] == f"mscf+{label}"
+
+
+def test_fewer_examples_than_none_are_refused(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Store, "phantoms", True)
+    kept = keep_run(run.folder, tmp_path / "results", beside=False)
+    with pytest.raises(SettingsError, match=r"at least 0 .*\[examples\]"):
+        keep_run(run.folder, tmp_path / "results", examples=-1)
+    assert (kept / "run.json").exists()
+
+
 def test_what_an_older_network_left_does_not_stand_beside_a_new_record(
     run, tmp_path, monkeypatch
 ) -> None:
