@@ -1,4 +1,4 @@
-"""Writing a file, or a folder, whole or not at all."""
+"""Writing a file, or a folder, whole or not at all; removing one."""
 
 from __future__ import annotations
 
@@ -52,6 +52,19 @@ def write_text(path: Path, text: str) -> None:
     """``path`` holds this text, or what it held before: `replacing` in one call."""
     with replacing(path) as file:
         file.write(text)
+
+
+def remove(path: Path) -> None:
+    """Nothing is at ``path`` any more, if it was a file.
+
+    Raises:
+        StorageError: no permission.
+    """
+    try:
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 @contextmanager

@@ -48,6 +48,7 @@ from mscf.inference.lesions import Regions, find_regions, keep, largest_first
 from mscf.inference.measures import measure
 from mscf.inference.report import REPORTS, write_cases, write_report
 from mscf.inference.weights import Trained, open_weights
+from mscf.replacing import remove
 
 PROBABILITIES = "probabilities"  # the folder of the maps, within that of the masks
 OURS = b"mscf "  # how `mscf.data.scan.header_like` begins a header's description
@@ -206,15 +207,6 @@ def forget(name: str, target: Path) -> None:
     for suffix in REPORTS:
         remove(target / f"{name}{suffix}")
     remove(target / PROBABILITIES / f"{name}.nii.gz")
-
-
-def remove(path: Path) -> None:
-    """Nothing is at ``path`` any more, if it was a file."""
-    try:
-        if path.is_file():
-            path.unlink()
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def check_name(case: Case) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from mscf.data.spreadsheet import as_csv
-from mscf.errors import InputError, cannot_write, warn
+from mscf.errors import InputError, warn
 from mscf.evaluation.comparable import (
     check_some_shared,
     of_runs,
@@ -25,7 +25,7 @@ from mscf.evaluation.ranking import ranking
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.tables import summary
 from mscf.models import METHODS, VARIANTS, is_method
-from mscf.replacing import write_text
+from mscf.replacing import remove, write_text
 
 OURS = "mscf"
 
@@ -55,7 +55,8 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
     said = [one for one in runs.statements if one.check != "recipe"]
     said += said_of_recipe(place, runs.records)
     table = summary(rows)
-    remove(place / "comparison.csv", place / "ranks.csv")  # of older runs
+    for older in ("comparison.csv", "ranks.csv"):
+        remove(place / older)
     write(table, place / "summary.csv")
     baselines = [method for method in METHODS if method in there and method != OURS]
     if OURS in there and baselines:
@@ -68,19 +69,6 @@ def write_grid_tables(place: Path) -> pd.DataFrame:
     for statement in dict.fromkeys(said):
         warn(statement)
     return table
-
-
-def remove(*paths: Path) -> None:
-    """Removes those of these files that are there.
-
-    Raises:
-        StorageError: no permission.
-    """
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot_write(path, error) from error
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

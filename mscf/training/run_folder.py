@@ -31,6 +31,7 @@ IMAGENET = {True: "loaded", False: "not loaded", None: "none to load"}
 KINDS = {
     "settings": dict,
     "store": dict,
+    "epochs_done": int,
     "seconds": (int, float),
     "resumed": list,
     "inexact": list,

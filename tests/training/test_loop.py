@@ -246,6 +246,17 @@ def test_fewer_epochs_than_are_done_are_refused(
     assert (out / "run.json").read_bytes() == before
 
 
+def test_a_number_of_epochs_that_is_none_is_one_line(
+    small, whole, tiny_store, tmp_path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    record = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(record | {"epochs_done": "three"}))
+    with pytest.raises(CheckpointError, match=r"epochs_done .*\[run-record\]"):
+        train(settings_for(tiny_store, out, resume=True))
+
+
 def test_a_run_that_goes_on_has_its_split_again_and_one_that_begins_says_so(
     small, whole, tiny_store, tmp_path
 ) -> None:
