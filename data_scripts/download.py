@@ -18,7 +18,7 @@ def main(
     cases: Annotated[
         int | None,
         Option(
-            help="only so many, out of the middle of the tar",
+            help="only the first so many by number, read out of the tar",
             show_default="all 131, 27 GB",
         ),
     ] = None,

@@ -45,14 +45,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "Attention UNet", "Oktay et al. 2018", "attention_unet", "AttentionUNet",
             16, 16,
         ),
-        "r2unet": Method("R2U-Net", "Alom et al. 2019", "r2unet", "R2UNet", 16, 16),
+        "r2unet": Method("R2U-Net", "Alom et al. 2018", "r2unet", "R2UNet", 16, 16),
         "nested_unet": Method(
             "Nested UNet", "Zhou et al. 2018", "nested_unet", "NestedUNet", 16, 16
         ),
         "cenet": Method("CE-Net", "Gu et al. 2019", "cenet", "CENet", 192, 32),
         "senet": Method("SENet", "Hu et al. 2018", "senet", "SENet", 192, 32),
         "self_attention": Method(
-            "Self-attention", "Zhang et al. 2018", "self_attention", "SelfAttentionNet",
+            "Self-attention", "Zhang et al. 2019", "self_attention", "SelfAttentionNet",
             192, 32,
         ),
         "danet": Method("DANet", "Fu et al. 2019", "danet", "DANet", 1, 1),
