@@ -274,6 +274,15 @@ def find_masks(folder: Path) -> dict[str, Path]:
     return {name: masks[name] for name in sorted(masks, key=natural)}
 
 
+def set_of(folder: Path) -> Path:
+    """The folder of a whole set, in which its table of patients lies.
+
+    That above MSD's ``imagesTr`` or ``labelsTr``; ``.`` may be one of them.
+    """
+    place = Path(os.path.abspath(folder))  # noqa: PTH100 (links stay)
+    return place.parent if place.name in ("imagesTr", "labelsTr") else place
+
+
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Paths under their names without suffix; no two may be the same.
 

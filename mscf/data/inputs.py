@@ -19,6 +19,7 @@ from mscf.data.cases import (
     numbered,
     odd_paths,
     read_persons,
+    set_of,
     volumes_in,
 )
 from mscf.data.dicom import looks_like_dicom
@@ -58,8 +59,7 @@ def find_scans(source: Path) -> list[Case]:
 def beside(source: Path, paths: Mapping[str, Path]) -> Path:
     """The folder in which a table of the scans at ``paths`` would lie."""
     one = source in paths.values()  # a file, or the folder of a series
-    folder = source.parent if one else source
-    return folder.parent if folder.name == "imagesTr" else folder
+    return set_of(source / ".." if one else source)
 
 
 def find_inputs(source: Path) -> dict[str, Path]:

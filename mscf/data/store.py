@@ -8,6 +8,7 @@ the number of processes.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ class Store:
     def __reduce__(self) -> tuple:
         """A worker process opens the same files instead of copying them."""
         return open_store, (self.folder,)
+
+    @property
+    def name(self) -> str:
+        """What tables call the data: the folder's name, also of ``.``."""
+        return Path(os.path.abspath(self.folder)).name  # noqa: PTH100 (links stay)
 
     @property
     def size(self) -> int:

@@ -180,7 +180,8 @@ def read_images(case: Case, blank: Checked) -> Checked:
             scan = read_series(case.image, Path(room))
             with scan.slices:
                 facts = facts_of(scan, case.spacing_known and scan.spacing_known)
-                return replace(blank, facts=facts, warnings=scan.repairs)
+                found = case.repairs + scan.repairs
+                return replace(blank, facts=facts, warnings=found)
     volume = read_volume(case.image)
     return replace(
         blank,

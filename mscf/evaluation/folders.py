@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mscf.data.cases import Case, find_masks, with_patients
+from mscf.data.cases import Case, find_masks, set_of, with_patients
 from mscf.data.geometry import at_right_angles
 from mscf.data.spreadsheet import as_csv
 from mscf.data.volume import TUMOUR, as_slices, read_labels, read_mask
@@ -141,8 +141,7 @@ def pairs(predicted: Path, truth: Path) -> list[Case]:
         if name not in others
     )  # fmt: skip
     cases = [Case(name, drawn[name], path, name) for name, path in true.items()]
-    root = truth.parent if truth.name == "labelsTr" else truth
-    return with_patients(cases, root)
+    return with_patients(cases, set_of(truth))
 
 
 def slice_rows(

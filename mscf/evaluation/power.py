@@ -7,6 +7,7 @@ functions that the pages use; only the patients are drawn, and the truth is know
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -220,8 +221,12 @@ def share(said: Sequence[str], word: str) -> float:
 
 
 def smallest_reproduced(trials: Sequence[Trial], comparisons: int = 1) -> float:
-    """The smallest true difference, in steps of 0.1, reproduced by 80 % of trials."""
-    low, high = 0, 500  # tenths of a point
+    """The smallest true difference, in steps of 0.1, reproduced by 80 % of trials.
+
+    NaN where none is below 50 points: always with too few patients.
+    """
+    most = 500  # tenths of a point
+    low, high = 0, most
     while low < high:
         true = (low + high) // 2 / 10
         seen = [trial.seen(true) for trial in trials]
@@ -231,7 +236,7 @@ def smallest_reproduced(trials: Sequence[Trial], comparisons: int = 1) -> float:
             high = (low + high) // 2
         else:
             low = (low + high) // 2 + 1
-    return low / 10
+    return low / 10 if low < most else math.nan
 
 
 def power_table(

@@ -95,14 +95,15 @@ def public_record(trained: Trained, run: Path) -> dict:
 def data_of(record: dict) -> dict:
     """The store's name; its counts, and whether it is synthetic, if still there."""
     place = Path(record["settings"].get("data") or "not recorded")
+    name = place.name or "not recorded"  # of `.` only the store knows it
     try:
         store = open_store(place)
         if store.checksum != record.get("store"):
-            return {"name": place.name}
+            return {"name": name}
     except MscfError:
-        return {"name": place.name}
+        return {"name": name}
     counts = store.record.get("counts", {})
-    return {"name": place.name, "phantoms": store.phantoms, "counts": counts}
+    return {"name": store.name, "phantoms": store.phantoms, "counts": counts}
 
 
 def results_of(run: Path, record: dict) -> dict | None:

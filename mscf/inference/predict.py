@@ -157,7 +157,7 @@ def predict_case(
         if scan.spacing_known and not case.spacing_known:
             # Not before: the liver is laid where the scan's file says.
             scan = without_spacing(scan, case)
-        for repair in scan.repairs:
+        for repair in case.repairs + scan.repairs:
             warn(repair)
         if settings.least_ml and not scan.spacing_known:
             raise InputError(
@@ -175,7 +175,7 @@ def predict_case(
         lesions = measure(case.name, scan, mask, regions, liver)
         report = CaseReport(
             name=case.name,
-            source=case.image.name,
+            source=case.image.name or case.name,  # "" of a series that is `.`
             scan=scan,
             mask=mask,
             regions=regions,

@@ -285,7 +285,7 @@ def with_most_lesions(slices: SliceDataset, n: int = 3) -> SliceDataset:
 
 
 def with_several_lesions(slices: SliceDataset, n: int) -> SliceDataset:
-    """The slices with several lesions, or ``n`` of them spread evenly over all.
+    """The slices with several lesions, or at most ``n`` of them, evenly over all.
 
     Raises:
         SettingsError: ``n``, the page's ``most``, is below 1.

@@ -159,7 +159,7 @@ def run_in_words(folder: Path) -> str:
     """What was trained and how well it does: a finished run or what is kept of it."""
     record, rows = read_record(folder / "run.json"), read_rows(folder / "per_slice.csv")
     try:
-        data = Path(record["settings"]["data"]).name
+        data = rows["data"].iat[0]
         start = record["settings"].get("finetune_from")
         before = f", what {Path(start).name} had seen apart" if start else ""
         words = (

@@ -3,9 +3,11 @@
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
 ``per_slice.csv``, of the run itself also ``per_case.csv``, ``history.csv``,
 ``timing.csv``, with context blocks ``context.csv`` and ``separation.csv``, and
-``run.json``, written last. Beside the trained network stand the same network before its
-first step and one HU threshold, on the same slices. Of phantoms a few slices stay as
-well (``examples.npz``); of a person never.
+``run.json``, written last; what `keep_run.py` is asked for besides (attributions, any
+pixel) comes after it, and is asked for anew where a run is kept again. Beside the
+trained network stand the same network before its first step and one HU threshold, on
+the same slices. Of phantoms a few slices stay as well (``examples.npz``); of a person
+never.
 """
 
 from __future__ import annotations
@@ -39,7 +41,6 @@ from mscf.replacing import write_text
 from mscf.training.loop import precision
 from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet, starting_network
-from mscf.training.state import data_name
 
 
 def keep_run(
@@ -75,13 +76,13 @@ def keep_run(
         )  # fmt: skip
     check_label(label, settings.method)
     training, test = opened.training, opened.test
-    place = results / data_name(store) / settings.split
+    place = results / store.name / settings.split
     one = f"fold-{settings.fold}/seed-{settings.seed}"
     apart = f"+{label}" if label else ""
     method, rule = settings.method + apart, THRESHOLD + apart
     folder = place / method / one
 
-    record["settings"] |= {"data": data_name(store), "out": run.name}  # no places
+    record["settings"] |= {"data": store.name, "out": run.name}  # no places
     if settings.finetune_from:
         record["settings"]["finetune_from"] = settings.finetune_from.name
     record["slices"] = {"training": len(training), "test": len(test)}
@@ -102,7 +103,7 @@ def keep_run(
         older.unlink(missing_ok=True)  # until all is there, nothing is; see below
     for name, rows in tables.items():
         signed = identify(
-            rows, data_name(store), settings.split, settings.fold, name, settings.seed
+            rows, store.name, settings.split, settings.fold, name, settings.seed
         )
         (place / name / one).mkdir(parents=True, exist_ok=True)
         write_rows(signed, place / name / one / "per_slice.csv")

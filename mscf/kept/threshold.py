@@ -12,7 +12,6 @@ from mscf.data.store import Store
 from mscf.evaluation.baseline import evaluate_threshold, fit_threshold
 from mscf.evaluation.kept_run import THRESHOLD
 from mscf.evaluation.tables import identify, write_rows
-from mscf.training.state import data_name
 
 
 def keep_threshold(store: Store, results: Path, fold: int, seed: int) -> Path:
@@ -27,7 +26,7 @@ def keep_threshold(store: Store, results: Path, fold: int, seed: int) -> Path:
     split = make_split(store.index, kind, seed)
     training, test = train_and_test_rows(store.index, split, fold)
     rows = evaluate_threshold(fit_threshold(store, training), store, test)
-    data = data_name(store)
+    data = store.name
     folder = results / data / kind / THRESHOLD / f"fold-{fold}/seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     signed = identify(rows, data, kind, fold, THRESHOLD, seed)

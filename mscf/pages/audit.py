@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from mscf.errors import InputError
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.power import LITS
 from mscf.evaluation.runs import read_runs
@@ -33,8 +34,17 @@ DIAGONAL = math.hypot(SIDE, SIDE)
 
 
 def read_table1(path: Path) -> pd.DataFrame:
-    """Table 1 as printed: a row a method under its key, the seven columns."""
-    return pd.read_csv(path, index_col="key")[COLUMNS].astype(float)
+    """Table 1 as printed: a row a method under its key, the seven columns.
+
+    Raises:
+        InputError: no such table.
+    """
+    try:
+        return pd.read_csv(path, index_col="key")[COLUMNS].astype(float)
+    except (OSError, ValueError, LookupError) as error:
+        raise InputError(
+            path, "must be Table 1 with a key and seven columns", error, "table1"
+        ) from error
 
 
 # Table 1 against itself
@@ -89,10 +99,13 @@ def slice_spread(row: pd.Series) -> dict[str, float]:
         )
         return found.fun if found.status == 0 else math.nan
 
-    mean = printed[2]
+    def deviation(mean_square: float) -> float:
+        # Below 0 where all slices are alike, as the means are known to 0.01 alone.
+        return 100 * math.sqrt(max(mean_square - printed[2] ** 2, 0.0))
+
     return {
-        "lowest": 100 * math.sqrt(extreme(dice**2) - mean**2),
-        "highest": 100 * math.sqrt(-extreme(-(dice**2)) - mean**2),
+        "lowest": deviation(extreme(dice**2)),
+        "highest": deviation(-extreme(-(dice**2))),
         "at 0": -100 * extreme(-(dice == 0).astype(float)),
     }
 

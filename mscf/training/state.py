@@ -10,11 +10,9 @@ else has to be remembered, and a resumed run ends with the same bytes.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Self
 
 from torch import nn
@@ -123,7 +121,7 @@ class RunState:
         """What every row of this run's tables is signed with."""
         settings = self.settings
         return {
-            "data": data_name(self.store),
+            "data": self.store.name,
             "split": settings.split,
             "fold": settings.fold,
             "method": settings.method,
@@ -358,8 +356,3 @@ class RunState:
             "exact": exactly(settings),
             "versions": versions(),
         }
-
-
-def data_name(store: Store) -> str:
-    """What tables call the data: the name of the store's folder, also of ``.``."""
-    return Path(os.path.abspath(store.folder)).name  # noqa: PTH100 (links stay)

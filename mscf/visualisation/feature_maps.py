@@ -140,7 +140,7 @@ def draw_feature_maps(
 ) -> Sequence[Sequence[Axes]]:
     """The strongest channels, before in the upper row of axes and after in the lower.
 
-    Each map has its own grey range; the largest value stands above it.
+    Each map has its own range of colours; the largest value stands above it.
     """
     channels = strongest(before, len(axes[0]))
     for row, (name, features) in zip(

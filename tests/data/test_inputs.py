@@ -63,6 +63,27 @@ def test_a_table_beside_the_scans_is_read_for_those_it_names(
         assert (found[other].patient, found[other].spacing_known) == (other, True)
 
 
+@pytest.mark.parametrize("source", ["a.nii", ".", "../imagesTr", "../imagesTr/a.nii"])
+def test_a_table_is_found_from_within_the_folder_too(
+    source, tmp_path, monkeypatch
+) -> None:
+    touched(tmp_path, "imagesTr/a.nii", "patients.csv")
+    (tmp_path / "patients.csv").write_text("case,patient,spacing_known\na,P,false\n")
+    monkeypatch.chdir(tmp_path / "imagesTr")
+    (case,) = find_scans(Path(source))
+    assert (case.patient, case.spacing_known) == ("P", False)
+
+
+def test_a_table_beside_a_series_is_found_from_within_it(tmp_path, monkeypatch) -> None:
+    touched(tmp_path, "series/1.dcm")
+    (tmp_path / "series/1.dcm").write_bytes(bytes(128) + b"DICM")
+    table = "case,patient,spacing_known\nseries,P,false\n"
+    (tmp_path / "patients.csv").write_text(table)
+    monkeypatch.chdir(tmp_path / "series")
+    (case,) = find_scans(Path())
+    assert (case.name, case.patient, case.spacing_known) == ("series", "P", False)
+
+
 @pytest.mark.parametrize("row", ["001.nii.gz", "1"])
 def test_a_table_that_names_scans_otherwise_is_said_once(row, tmp_path, capsys) -> None:
     touched(tmp_path, "001.nii.gz", "002.nii.gz")

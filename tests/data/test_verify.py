@@ -191,6 +191,18 @@ def test_images_of_a_table_that_knows_no_spacing_have_none(cases, tmp_path) -> N
         assert all("unknown mm" in checked.facts for checked in results)
 
 
+def test_a_linked_series_is_said_to_be_a_link(tmp_path) -> None:
+    pytest.importorskip("SimpleITK")
+    from small_dicom import hu, write_series
+
+    write_series(tmp_path / "series", hu())
+    (tmp_path / "linked").symlink_to(tmp_path / "series")
+    (checked,) = verify(
+        tmp_path / "linked", tmp_path / "t.csv", images=True, processes=1
+    )
+    assert "path-odd" in [finding.check for finding in checked.warnings]
+
+
 @pytest.mark.check
 def test_two_scans_of_one_patient_are_told_where_the_table_does_not(tmp_path) -> None:
     cases = make_phantoms(tmp_path / "cases", cases=8, seed=0, size=96, processes=1)

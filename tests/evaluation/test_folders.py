@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -133,6 +134,20 @@ def test_patients_and_unknown_spacing_are_as_the_truths_table_says(folders) -> N
     assert tables.slices.loc[unknown, "hd_diagonal_mm"].isna().all()
     assert tables.slices.loc[~unknown, "hd_diagonal_mm"].notna().all()
     assert tables.cases["assd_mm"].isna().tolist() == [False, True]
+
+
+def test_the_table_beside_labels_is_found_from_within_them(
+    folders, monkeypatch
+) -> None:
+    drawn, truth, _ = folders
+    labels = truth.parent / "set/labelsTr"
+    shutil.copytree(truth, labels)
+    (labels.parent / "patients.csv").write_text(
+        "case,patient,spacing_known\ncase_1,P7,true\ncase_2,P7,false\n"
+    )
+    monkeypatch.chdir(labels)
+    tables = evaluate_folders(drawn, Path())
+    assert set(tables.cases["patient"]) == {"P7"}
 
 
 def test_a_tilted_gantry_has_mm_within_its_slices_only(folders) -> None:

@@ -1,5 +1,6 @@
 """The simulation of power: the rule that it applies, and what its figures must obey."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,10 @@ def test_eighty_percent_are_reached_where_it_says(of_patients) -> None:
     assert power(drawn, one)["reproduced"] >= 0.8
     assert power(drawn, one - 0.1)["reproduced"] < 0.8
     assert nine > one
+
+
+def test_too_few_patients_reach_eighty_percent_nowhere(of_patients) -> None:
+    assert math.isnan(smallest_reproduced(trials(of_patients, 12, n=5)))
 
 
 def test_equal_seeds_give_equal_tables_and_a_view_of_them(of_patients) -> None:

@@ -125,7 +125,7 @@ def test_no_path_of_the_machine_is_exported(run, tmp_path) -> None:
 
 
 def test_the_card_tells_data_and_results(
-    finished, tiny_cases, tiny_store, tmp_path
+    finished, tiny_cases, tiny_store, tmp_path, monkeypatch
 ) -> None:
     from mscf.data.store import open_store
 
@@ -137,6 +137,15 @@ def test_the_card_tells_data_and_results(
     )
     export(finished, tmp_path / "out", onnx=False, pt2=False)
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    monkeypatch.chdir(tiny_store)
+    write_weights(
+        finished / "best.ckpt",
+        settings={"window": [-40, 160], "data": ".", "seed": 7},
+        store=open_store(tiny_store).checksum,
+    )
+    export(finished, tmp_path / "other", onnx=False, pt2=False)
+    other = (tmp_path / "other" / "MODEL_CARD.md").read_text()
+    assert "| data | tiny; 6 cases, 6 patients" in other
     assert "| data | tiny; 6 cases, 6 patients" in card
     assert "Dice 0.375 (0.286 to 0.458) on 77 slices of 3 patients" in card
     assert "| seed | 7 |" in card

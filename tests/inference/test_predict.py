@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from types import SimpleNamespace
 
@@ -468,6 +469,13 @@ def test_an_odd_name_stays_a_name(name, run, tmp_path) -> None:
     assert not cell.startswith(("=", "-"))
 
 
+def test_a_linked_scan_is_said_to_be_a_link(run, tmp_path, capsys) -> None:
+    write_ct(tmp_path / "a.nii")
+    (tmp_path / "b.nii").symlink_to(tmp_path / "a.nii")
+    predict(tmp_path / "b.nii", tmp_path / "out", run)
+    assert "[path-odd]" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 elsewhere")
 def test_a_name_that_is_not_utf8_is_refused_before_the_network_runs(
     run, tmp_path, monkeypatch
@@ -623,7 +631,9 @@ def write_as_dicom(path, folder) -> None:
         writer.Execute(flat)
 
 
-def test_a_dicom_series_has_the_mask_of_the_same_voxels_in_nifti(run, tmp_path) -> None:
+def test_a_dicom_series_has_the_mask_of_the_same_voxels_in_nifti(
+    run, tmp_path, monkeypatch
+) -> None:
     write_ct(tmp_path / "a.nii.gz")
     write_as_dicom(tmp_path / "a.nii.gz", tmp_path / "series")
     predict(tmp_path / "a.nii.gz", tmp_path / "out", run)
@@ -636,3 +646,7 @@ def test_a_dicom_series_has_the_mask_of_the_same_voxels_in_nifti(run, tmp_path) 
     np.testing.assert_allclose(masks[0].affine, masks[1].affine, atol=1e-5)
     for path in (tmp_path / "out").iterdir():
         assert b"Jane" not in path.read_bytes()
+    monkeypatch.chdir(tmp_path / "series")
+    predict(Path(), tmp_path / "out", run)
+    written = json.loads((tmp_path / "out/series.json").read_text())
+    assert written["source"] == "series"

@@ -126,6 +126,8 @@ def test_a_run_is_told_in_words_from_its_own_tables(run, tmp_path) -> None:
         assert "after 2 epochs on tiny (192 x 192 pixels)" in words
         assert f"Dice {run.rows['dice'].mean():.2f} on {len(run.rows)} tumour" in words
         assert "Synthetic" not in words
+    change_record(run.folder, lambda r: r["settings"].update(data="."))
+    assert "epochs on tiny (192" in run_in_words(run.folder)
     record = json.loads((kept / "run.json").read_text())
     record["store"]["phantoms"] = True  # whatever its folder is called
     (kept / "run.json").write_text(json.dumps(record))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mscf import METHODS, build
+from mscf.errors import InputError
 from mscf.evaluation.copying import expected_neighbours
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.results_table import average_gain
@@ -136,6 +137,21 @@ def test_a7_every_row_is_possible_and_an_impossible_one_is_seen(table) -> None:
     assert spread.notna().all(axis=None)
     pooled = table.loc["mscf"] + [4, 0, 0, 0, 0, 0, 0]  # beyond 2J / (1 + J)
     assert math.isnan(slice_spread(pooled)["lowest"])
+
+
+def test_a7_slices_that_are_all_perfect_do_not_spread(table) -> None:
+    spread = slice_spread(table.loc["mscf"] * 0 + 100)
+    assert spread["lowest"] == 0
+    assert spread["highest"] < 1  # the means are known to 0.01
+
+
+@pytest.mark.parametrize("content", [None, "key,dice\nmscf,82\n", "", "\xff\xfe"])
+def test_a_table_that_is_none_is_one_line(content, tmp_path) -> None:
+    path = tmp_path / "table1.csv"
+    if content is not None:
+        path.write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=r"table1.csv.*\[table1\]"):
+        read_table1(path)
 
 
 def test_a8_specificity_in_pixels(table) -> None:
