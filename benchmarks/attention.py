@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks import plain
 from benchmarks.racing import figure, measured, peak, peaks, race
-from mscf.models.context import attend
+from mscf.models.attention import attend
 
 CHANNELS, WIDTH, SIDE = 64, 8, 112  # of the first skip of a slice of 448
 

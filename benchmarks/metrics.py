@@ -20,9 +20,9 @@ SIZE = 448
 THREADS = 1
 
 
-def mask_pairs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def mask_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Lesions and predictions ``(N, H, W)`` of about Table 1's scores, 3.5 % missed."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:SIZE, :SIZE]
     truth = np.zeros((n, SIZE, SIZE), dtype=bool)
     prediction = np.zeros_like(truth)

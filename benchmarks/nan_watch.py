@@ -23,7 +23,8 @@ from benchmarks.racing import figure, measured, race
 from mscf.data.dataset import SliceDataset, Step
 from mscf.training.distributed import Ranks
 from mscf.training.finite import BAD, Watch, gradient_norms
-from mscf.training.loop import cross_entropy, precision
+from mscf.training.loop import cross_entropy
+from mscf.training.passes import precision
 from mscf.training.settings import TrainSettings
 from mscf.training.silence import drawn_pixels
 from mscf.training.state import RunState

@@ -15,13 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from mscf.models.tiled_attention import product
-from mscf.training.run_folder import commit, machine, versions
+from mscf.replacing import write_text
+from mscf.training.run_folder import commit, machine, now, versions
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 
@@ -139,7 +139,7 @@ def write(
     record = {
         "topic": topic,
         "quick": quick,
-        "made": datetime.now(UTC).date().isoformat(),
+        "made": now()[:10],
         "commit": commit(),
         "machine": {**machine(device), "matrix_rate": rate},
         "versions": versions(),
@@ -147,13 +147,13 @@ def write(
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{topic}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(record, indent=1) + "\n")
     return path
 
 
-def matrix_rate(n: int = 2048, rounds: int = 5) -> float:
-    """GFLOP/s of a float32 product of two n x n matrices, the best of some."""
+def matrix_rate(n: int) -> float:
+    """GFLOP/s of a float32 product of two n x n matrices, the best of five."""
     a, b = torch.randn(n, n), torch.randn(n, n)
     product(a, b)
-    least = min(seconds(lambda: product(a, b)) for _ in range(rounds))
+    least = min(seconds(lambda: product(a, b)) for _ in range(5))
     return round(2 * n**3 / least / 1e9, 1)

@@ -23,10 +23,11 @@ def main(
     import torch
 
     from mscf.checkpoint import write_checkpoint
+    from mscf.data.spreadsheet import as_csv
     from mscf.inference.export import export
     from mscf.inference.parity import noise
     from mscf.models import METHODS, build
-    from mscf.replacing import replacing
+    from mscf.replacing import write_text
 
     rows = []
     with one_line_errors(verbose):
@@ -56,8 +57,7 @@ def main(
                         "MB": round(file.stat().st_size / 1e6, 1),
                     })  # fmt: skip
                     print(*rows[-1].values())
-        with replacing(out) as file:
-            pd.DataFrame(rows).to_csv(file, index=False)
+        write_text(out, as_csv(pd.DataFrame(rows)))
         print(out)
 
 

@@ -31,9 +31,10 @@ def main(
     """Train twice on the same slices, and evaluate after every epoch; half an hour."""
     import pandas as pd
 
+    from mscf.data.spreadsheet import as_csv
     from mscf.data.store import open_store
     from mscf.errors import SettingsError
-    from mscf.replacing import replacing, write_text
+    from mscf.replacing import write_text
     from mscf.training.loop import train
     from mscf.training.settings import TrainSettings
     from mscf.training.start import split_slices
@@ -62,8 +63,7 @@ def main(
                 print(*rows[-1])
             records[start] = run.record
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / "curves.csv") as file:
-            pd.DataFrame(rows, columns=COLUMNS).to_csv(file, index=False)
+        write_text(out / "curves.csv", as_csv(pd.DataFrame(rows, columns=COLUMNS)))
         for start, record in records.items():
             hidden = {"data": store.name, "out": start}  # no machine's paths
             record = record | {"settings": record["settings"] | hidden}

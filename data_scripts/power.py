@@ -28,10 +28,10 @@ def main(
     import pandas as pd
     from tqdm import tqdm
 
+    from mscf.data.spreadsheet import as_csv
     from mscf.evaluation import power
     from mscf.evaluation.runs import read_runs
     from mscf.evaluation.statistics import effective_patients
-    from mscf.evaluation.tables import as_csv
     from mscf.replacing import write_text
 
     with one_line_errors(verbose):

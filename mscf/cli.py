@@ -32,12 +32,12 @@ HOW, ON = "On what, and how fast", "Going on"  # panels of --help
 @app.command()
 def methods() -> None:
     """List the ten networks of Table 1, with GMAC of one slice of 448 x 448."""
-    from mscf.models import build  # --help must not wait for torch
+    from mscf.models import on_meta  # --help must not wait for torch
     from mscf.models.cost import multiply_accumulates, parameters
 
     print(f"{'key':16}{'title':16}{'parameters':>12}{'GMAC':>9}{'least':>7}  reference")
     for key, method in METHODS.items():
-        network = build(key)
+        network = on_meta(key)
         count, least = parameters(network), method.minimum_size
         gmac = multiply_accumulates(network, 448, 448) / 1e9
         print(
@@ -220,8 +220,8 @@ def predict(
     to read or print (NAME.html), a table (NAME.csv) and a report (NAME.json);
     and an overview (NAME.png). For all scans OUT gets cases.csv.
     """
+    from mscf.inference.case_report import NOTICE, headline
     from mscf.inference.predict import PredictSettings, predict_cases
-    from mscf.inference.report import NOTICE, headline
 
     with one_line_errors(verbose):
         settings = PredictSettings(

@@ -211,8 +211,8 @@ def fill(
         paths = {member.path for member in chosen}
         record.files = {p: d for p, d in record.files.items() if p in paths}
         write_text(out / "dataset.json", table)
-        if not (out / "patients.csv").exists():  # it may have been corrected by hand
-            write_text(out / "patients.csv", patients(labelled(members)))
+        if not (out / PERSONS).exists():  # it may have been corrected by hand
+            write_text(out / PERSONS, patients(labelled(members)))
         text = LICENCE.format(address=record.address, here=contents(record))
         write_text(out / "README.txt", text)
     except OSError as error:

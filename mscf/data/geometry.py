@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
@@ -128,7 +129,7 @@ def not_axial(header: Header, path: Path) -> tuple[Finding, ...]:
 
     Coronal and sagittal slices lie along the axes of the body too.
     """
-    sides = np.linalg.norm(header.affine[:3, :3], axis=0)
+    sides = voxel_sizes(header.affine)
     x, y = sides[np.argsort(io_orientation(header.affine)[:, 0])][:2]
     if max(x, y) <= LONG * min(x, y):
         return ()
@@ -184,7 +185,7 @@ def shift(affine: NDArray, like: NDArray, shape: tuple[int, ...]) -> float:
 
 def directions(affine: NDArray) -> NDArray[np.float64]:
     """Where the axes of a file lead, columns of length 1."""
-    return affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return affine[:3, :3] / voxel_sizes(affine)
 
 
 def at_right_angles(affine: NDArray) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -114,7 +115,7 @@ def in_mm(header: Header, path: Path) -> Header:
     if mm == 1:
         return header
     affine = np.diag([mm, mm, mm, 1]) @ header.affine
-    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    sides = voxel_sizes(affine)
     todo = f"its voxels are read as {' x '.join(f'{side:g}' for side in sides)} mm"
     repair = Finding(str(path), "must have its lengths in mm", name, "units", todo)
     return replace(header, affine=affine, repairs=(*header.repairs, repair))
@@ -166,7 +167,7 @@ def check_place(
     if nifti["sform_code"] == 0 and not (np.isfinite(sizes) & (sizes > 0)).all():
         found = "voxels of " + " x ".join(f"{size:g}" for size in sizes) + " mm"
         raise InputError(path, must, found, "geometry-invalid")
-    axes = np.linalg.norm(affine[:3, :3], axis=0)
+    axes = voxel_sizes(affine)
     sound = np.isfinite(affine).all() and (axes > SIZES[0]).all()
     sound = sound and (axes < SIZES[1]).all() and np.abs(affine[:3, 3]).max() < AWAY
     if not sound or np.linalg.cond(affine[:3, :3] / axes) > FLAT:

@@ -16,6 +16,7 @@ from typing import Self
 
 import numpy as np
 from isal import igzip
+from nibabel.affines import voxel_sizes
 from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import (
     apply_orientation,
@@ -134,7 +135,7 @@ class Scan:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Millimetres a voxel along X, Y, Z."""
-        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+        return tuple(voxel_sizes(self.affine).tolist())
 
     @property
     def voxel_ml(self) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
@@ -63,7 +64,7 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Millimetres a voxel along X, Y, Z."""
-        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+        return tuple(voxel_sizes(self.affine).tolist())
 
     @property
     def voxel_ml(self) -> float:

@@ -36,7 +36,7 @@ from mscf.evaluation.metrics import (
     volume_metrics,
 )
 from mscf.evaluation.tables import identify, write_rows, write_summary
-from mscf.replacing import write_text
+from mscf.replacing import remove, write_text
 
 SLICES = ("tumour", "all")
 
@@ -187,9 +187,9 @@ def write_folder_tables(tables: FolderTables, folder: Path | str) -> None:
     check_no_run(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "summary.csv").unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error, "must be a writable folder") from error
+    remove(folder / "summary.csv")
     write_rows(tables.slices, folder / "per_slice.csv")
     write_text(folder / "per_case.csv", as_csv(tables.cases))
     if one_size(tables.slices):

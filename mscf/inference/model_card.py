@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
+from mscf.inference.case_report import NOTICE
 from mscf.inference.exported_forms import SLICE, least_side
 from mscf.inference.parity import TOLERANCE, Parity
-from mscf.inference.report import NOTICE
 from mscf.inference.weights import Trained
 from mscf.models import find_method
 from mscf.models.cost import parameters

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from nibabel.affines import voxel_sizes
 from nibabel.orientations import ornt2axcodes
 
 from mscf.data.one_at_a_time import one_at_a_time
@@ -83,7 +84,7 @@ def lesion_table(report: CaseReport) -> pd.DataFrame:
 def as_record(report: CaseReport) -> dict:
     """The whole report, as JSON takes it. Slices count from the lowest, which is 0."""
     scan, trained = report.scan, report.trained
-    spacing = np.linalg.norm(scan.header.affine[:3, :3], axis=0).tolist()
+    spacing = voxel_sizes(scan.header.affine).tolist()
     return {
         "notice": NOTICE,
         "case": report.name,

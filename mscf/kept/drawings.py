@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mscf.data.dataset import SliceDataset
+from mscf.data.volume import TUMOUR
 from mscf.errors import InputError
 from mscf.evaluation.chosen_slices import ChosenSlices, choose_slices
 from mscf.evaluation.evaluate import predict
@@ -22,7 +23,7 @@ from mscf.evaluation.metrics import slice_metrics
 from mscf.kept.examples import read_examples
 from mscf.kept.finished_run import FinishedRun, is_finished, open_run
 from mscf.kept.parameters import check_at_least
-from mscf.training.loop import precision
+from mscf.training.passes import precision
 
 ONE = "fold-0/seed-0"  # the folder of a run below its method
 KEY = ["case", "slice"]
@@ -134,7 +135,7 @@ def fresh_drawings(
     return Drawings(
         [f"{case}, slice {slice_}" for case, slice_ in keys],
         test.store.images[rows],
-        test.store.masks[rows] == 2,
+        test.store.masks[rows] == TUMOUR,
         {method: draw(run, rows) for method, run in runs.items()},
         missing,
         ChosenSlices(

@@ -37,8 +37,8 @@ from mscf.kept.finished_run import open_run
 from mscf.kept.kept_table import read_table
 from mscf.kept.parameters import check_at_least
 from mscf.models import is_method
-from mscf.replacing import write_text
-from mscf.training.loop import precision
+from mscf.replacing import remove, write_text
+from mscf.training.passes import precision
 from mscf.training.settings import TrainSettings
 from mscf.training.start import has_imagenet, starting_network
 
@@ -100,7 +100,7 @@ def keep_run(
     # Not the threshold: another method's run of this fold and seed has it beside it.
     untrained = at_start / "per_slice.csv"
     for older in (folder / "run.json", *folder.glob("*.npz"), *asked, untrained):
-        older.unlink(missing_ok=True)  # until all is there, nothing is; see below
+        remove(older)  # until all is there, nothing is; see below
     for name, rows in tables.items():
         signed = identify(
             rows, store.name, settings.split, settings.fold, name, settings.seed

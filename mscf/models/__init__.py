@@ -131,3 +131,11 @@ def is_method(key: str) -> bool:
 def build(key: str, classes: int = 1, pretrained: bool = False) -> nn.Module:
     """The network of this key, in training mode, on the CPU."""
     return find_method(key).build(classes=classes, pretrained=pretrained)
+
+
+def on_meta(key: str, classes: int = 1) -> nn.Module:
+    """The same without numbers: nothing is computed, shapes and counts are real."""
+    import torch
+
+    with torch.device("meta"):
+        return build(key, classes)

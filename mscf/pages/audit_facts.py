@@ -10,15 +10,15 @@ import math
 from typing import Any
 
 import pandas as pd
-import torch
 
-from mscf import METHODS, build
+from mscf import METHODS
 from mscf.evaluation.copying import expected_neighbours
 from mscf.evaluation.results_table import average_gain
+from mscf.models import on_meta
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.pages import audit
+from mscf.visualisation.architecture import SCALES
 
-SCALES = {64: 4, 128: 8, 256: 16}  # channels of a skip, and its stride
 NINE = [key for key in METHODS if key != "mscf"]
 
 
@@ -121,7 +121,7 @@ def of_the_protocol(table: pd.DataFrame) -> dict[str, Any]:
 def of_parameters() -> dict[str, Any]:
     """CE-Net's, the blocks', and the readings of the printed percentage."""
     cenet = parameters(on_meta("cenet"))
-    blocks = {str(c): audit.block_parameters(c) for c in SCALES}
+    blocks = {str(c): audit.block_parameters(c) for c, _ in SCALES}
     added = sum(blocks.values())
     readings = audit.readings_of_037(cenet, 21_797_672)  # ResNet-34, classifier too
     return {
@@ -139,7 +139,7 @@ def of_work(side: int) -> dict[str, float]:
     cenet = multiply_accumulates(on_meta("cenet"), side, side)
     ours = multiply_accumulates(on_meta("mscf"), side, side)
     published = cenet + audit.shared_convolutions(side)
-    positions = {c: (side // stride) ** 2 for c, stride in SCALES.items()}
+    positions = {c: (side // stride) ** 2 for c, stride in SCALES}
     maps = {c: n**2 * (c // 8 + c) for c, n in positions.items()}
     added = ours - cenet
     return {
@@ -170,9 +170,3 @@ def as_record(value: Any) -> Any:
     if isinstance(value, list):
         return [as_record(one) for one in value]
     return value if isinstance(value, int) else float(f"{value:.6g}")
-
-
-def on_meta(key: str) -> torch.nn.Module:
-    """The network without numbers: shapes and counts are real."""
-    with torch.device("meta"):
-        return build(key)

@@ -12,17 +12,14 @@ from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
-from torch import nn
 
 from mscf.evaluation.metrics import slice_metrics
 from mscf.evaluation.results_table import GROUPS
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.spread import scatter, single_gains
 from mscf.kept.examples import read_examples
-from mscf.models import METHODS, build
+from mscf.models import METHODS, on_meta
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.visualisation.architecture import draw_architecture, output_shapes
 from mscf.visualisation.context_block import draw_context_block
@@ -34,6 +31,7 @@ from mscf.visualisation.segmentations import (
     label_legend,
     mark_sides,
 )
+from mscf.visualisation.statistics import logarithmic
 from mscf.visualisation.style import INK, MAIN, PALE, SECOND, THIRD
 
 SIDE = 448  # pixels, the paper's
@@ -49,22 +47,16 @@ class Picture:
     form: str = "svg"
 
 
-def on_meta(key: str) -> nn.Module:
-    """A network without numbers."""
-    with torch.device("meta"):
-        return build(key).eval()
-
-
 def network(_files: Sequence[Path]) -> Figure:
     """Fig. 2 of the paper."""
     figure, ax = plt.subplots(figsize=(4.9, 5.1))
-    draw_architecture(ax, on_meta("mscf"), SIDE)
+    draw_architecture(ax, on_meta("mscf").eval(), SIDE)
     return figure
 
 
 def block(_files: Sequence[Path]) -> Figure:
     """Fig. 3 of the paper: the block on the finest skip."""
-    ours = on_meta("mscf")
+    ours = on_meta("mscf").eval()
     channels, side, _ = output_shapes(ours, ["encoder.stage1"], SIDE)["encoder.stage1"]
     figure, ax = plt.subplots(figsize=(4.9, 4.6))
     draw_context_block(ax, ours.contexts[0], channels, side)
@@ -108,9 +100,7 @@ def losses(files: Sequence[Path]) -> Figure:
         ax.plot(history["epoch"] + 1, history["loss"], color=colours[method], alpha=0.8)
     for method, colour in colours.items():
         ax.plot([], [], color=colour, label=METHODS[method].title)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(LogFormatter())  # 0.02, not 2 x 10^-2
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.6)))
+    logarithmic(ax)
     ax.set_xlabel("epoch")
     ax.set_ylabel("training loss (cross entropy)")
     ax.legend(frameon=False)
@@ -143,7 +133,7 @@ def methods(_files: Sequence[Path]) -> Figure:
     colours = dict(zip(GROUPS, (PALE, THIRD, SECOND, MAIN), strict=True))
     for group, keys in GROUPS.items():
         for key in keys:
-            one = on_meta(key)
+            one = on_meta(key).eval()
             x, y = parameters(one) / 1e6, multiply_accumulates(one, SIDE, SIDE) / 1e9
             left = key in LEFT  # and behind what stands at the same place
             size, above = (110, 2) if left else (30, 3)

@@ -8,6 +8,7 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def signed_colours(attribution: NDArray[np.floating]) -> NDArray[np.float64]:
     )  # a map may be 0 nearly all over
     picture = np.empty((*attribution.shape, 4))
     for colour, where in ((RAISES, attribution > 0), (LOWERS, attribution <= 0)):
-        picture[where, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        picture[where, :3] = to_rgb(colour)
     picture[..., 3] = 0.85 * np.minimum(sizes / full, 1)
     return picture
 

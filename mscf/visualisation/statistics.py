@@ -36,9 +36,7 @@ def draw_history(ax: Axes, history: pd.DataFrame) -> Axes:
         ax.legend(loc="upper right")
     ax.set_xlabel("epoch")
     ax.set_ylabel("training loss (cross entropy)", color=MAIN)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(LogFormatter())  # 0.02, not 2 x 10^-2
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.6)))
+    logarithmic(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     rate = ax.twinx()
     rate.step(epochs, history["learning_rate"], color=PALE, where="mid")
@@ -47,6 +45,13 @@ def draw_history(ax: Axes, history: pd.DataFrame) -> Axes:
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     rate.spines["right"].set_visible(True)
     return ax
+
+
+def logarithmic(ax: Axes) -> None:
+    """The upward axis by its logarithm, with numbers such as 0.02, not 2 x 10^-2."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(LogFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.6)))
 
 
 def draw_dice_comparison(

@@ -28,8 +28,6 @@ VALUES = [
 CELLS = ["", "text", "=1+1", "-1", "0.5", "nan", "inf", "1e999", "9" * 5000, '"', '"x',
          "a,b", "\x00", "True", "1_0", " 1"]  # fmt: skip
 
-Damage = Callable[[bytes, random.Random], bytes]
-
 
 def flip(content: bytes, rng: random.Random) -> bytes:
     """One bit."""

@@ -27,8 +27,9 @@ from mscf.errors import (
     SettingsError,
 )
 from mscf.inference import predict as predict_module
+from mscf.inference.case_report import headline
 from mscf.inference.predict import PredictSettings, predict_cases
-from mscf.inference.report import headline, write_cases
+from mscf.inference.report import write_cases
 
 CODES = [
     "".join(codes)

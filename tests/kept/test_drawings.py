@@ -11,7 +11,7 @@ from mscf.evaluation.evaluate import evaluate
 from mscf.evaluation.tables import identify, write_rows
 from mscf.kept.drawings import fresh_drawings, kept_drawings
 from mscf.kept.finished_run import open_run
-from mscf.training.loop import precision
+from mscf.training.passes import precision
 
 SIDE = 12
 

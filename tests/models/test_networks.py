@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import mscf
 from mscf.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from mscf.errors import SettingsError
-from mscf.models import METHODS, context, find_method, self_attention
+from mscf.models import METHODS, context, find_method, on_meta, self_attention
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.models.danet import conv_bn_relu
 
@@ -80,12 +80,6 @@ PARTS = {
         "contexts.2.spatial.value": 65_792, "contexts.2.channel": 1,
     },
 }  # fmt: skip
-
-
-def on_meta(key: str, classes: int = 1) -> nn.Module:
-    """The network without numbers: nothing is computed, shapes and counts are real."""
-    with torch.device("meta"):
-        return mscf.build(key, classes=classes)
 
 
 def slices(key: str, number: int = 1) -> torch.Tensor:

@@ -3,12 +3,11 @@
 import pytest
 import torch
 from filled import filled
-from torch import nn
 
 import mscf
 from mscf.errors import SettingsError
 from mscf.evaluation.claims import BRANCHES, ONE_SCALE
-from mscf.models import CONTROLS, VARIANTS, find_method
+from mscf.models import CONTROLS, VARIANTS, find_method, on_meta
 from mscf.models.context import ContextBlock
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.models.decoder import Decoder
@@ -54,11 +53,6 @@ COST = dict.fromkeys(PARAMETERS, BACKBONE + CONTEXT) | {
     "only-128+twice": BACKBONE + SPATIAL[128] + CHANNEL,
     "only-256+twice": BACKBONE + SPATIAL[256] + CHANNEL,
 }
-
-
-def on_meta(key: str, classes: int = 1) -> nn.Module:
-    with torch.device("meta"):
-        return mscf.build(key, classes=classes)
 
 
 def slices() -> torch.Tensor:

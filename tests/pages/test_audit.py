@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch import nn
 
-from mscf import METHODS, build
+from mscf import METHODS
 from mscf.errors import InputError
 from mscf.evaluation.copying import expected_neighbours
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.results_table import average_gain
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.tables import read_rows
+from mscf.models import on_meta
 from mscf.models.context import ChannelContext
 from mscf.models.cost import multiply_accumulates, parameters
 from mscf.pages.audit import (
@@ -312,12 +311,6 @@ def test_more_slices_of_the_same_patients_tell_little_more() -> None:
     assert 0.9 < five_folds / tested < 0.95  # not 1 / sqrt(5)
     one_fold = error_over_patients(20, TEST_SLICES, CASES / 5)
     assert one_fold == pytest.approx(math.sqrt(5) * five_folds)
-
-
-def on_meta(key: str) -> nn.Module:
-    """The network without numbers: shapes and counts are real."""
-    with torch.device("meta"):
-        return build(key)
 
 
 def test_c17_the_blocks_add_0_37_percent() -> None:

@@ -10,7 +10,8 @@ from mscf.data.dataset import SliceDataset, make_loader, three_channels
 from mscf.data.phantom import make_phantoms
 from mscf.data.store import prepare
 from mscf.training.distributed import Ranks
-from mscf.training.loop import precision, train_one_epoch
+from mscf.training.loop import train_one_epoch
+from mscf.training.passes import precision
 from mscf.training.settings import TrainSettings
 from mscf.training.start import start_at_log_odds
 from mscf.training.state import RunState
