@@ -29,8 +29,8 @@ test: .venv/.dev ## style and quick tests, minutes
 check: .venv/.dev book ## slower tests: learning, building, the book in a browser
 	@$(PYTEST) -m check -rs
 
-live: .venv/.dev ## notebooks as Binder and Colab run them, every export; an hour and more, a network
-	@$(RUN) pytest -m "slow and not claim" -rs tests/book/test_live.py tests/inference/test_export.py
+live: .venv/.dev ## what is too slow to check each time: notebooks as Binder runs them, every export; hours, a network
+	@$(RUN) pytest -m "slow and not claim" -rs
 
 reliability: .venv/.dev ## every claim of the page Reliability, the long form: hours
 	@$(PYTEST) -m claim -rs --claims=results/reliability

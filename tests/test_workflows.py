@@ -135,9 +135,7 @@ def test_every_week_what_takes_too_long_for_a_push_is_tried() -> None:
     )  # fmt: skip
     (line,) = (line for line in done.stdout.splitlines() if "pytest" in line)
     assert ' -m "slow and not claim" ' in line
-    files = set(re.findall(r"tests/\S+", line))
-    assert files == {"tests/book/test_live.py", "tests/inference/test_export.py"}
-    assert all("mark.slow" in (ROOT / file).read_text() for file in files)
+    assert "tests/" not in line  # all of them
 
 
 def test_the_link_check_leaves_out_dois_and_nothing_else() -> None:

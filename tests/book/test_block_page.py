@@ -2,12 +2,16 @@
 
 import doctest
 import re
+import sys
+from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from unittest.mock import MagicMock
 
 import pytest
 import torch
 
+import mscf
 from mscf.models.add_context import WithContext
 from mscf.models.cost import parameters
 
@@ -19,6 +23,28 @@ def test_every_example_prints_what_stands_under_it() -> None:
     failed, tried = doctest.testfile(str(PAGE), module_relative=False)
     assert tried > 15
     assert failed == 0
+
+
+def trainer_on_the_page() -> str:
+    """The code of the file that the page shows."""
+    page = PAGE.read_text(encoding="utf-8")
+    return re.search(r"```python\n(import mscf\n.*?)```", page, re.DOTALL)[1]
+
+
+def test_the_trainer_of_the_page_puts_blocks_behind_stages_1_to_3(monkeypatch) -> None:
+    """Where nnU-Net is not installed; with it the tests below see the network."""
+    place, stub = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer", ModuleType("stub")
+    plain = {"build_network_architecture": staticmethod(lambda *_, **__: "network")}
+    stub.nnUNetTrainer = type("nnUNetTrainer", (), plain)
+    for n in range(1, 5):
+        monkeypatch.setitem(sys.modules, ".".join(place.split(".")[:n]), stub)
+    monkeypatch.setattr(mscf, "add_context", lambda network, layers: (network, layers))
+    names: dict = {}
+    exec(trainer_on_the_page(), names)
+    build = names["nnUNetTrainerContext"].build_network_architecture
+    assert next(iter(signature(build).parameters)) == "plans_manager"
+    stages = [f"encoder.stages.{n}" for n in (1, 2, 3)]
+    assert build("plans") == ("network", stages)
 
 
 STAGES = 8  # what nnU-Net plans for 512 x 512
@@ -52,9 +78,8 @@ def trainers(monkeypatch):
     from nnunetv2.training.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    code = re.search(r"```python\n(import mscf\n.*?)```", PAGE.read_text(), re.DOTALL)
-    names = {}
-    exec(code[1], names)
+    names: dict = {}
+    exec(trainer_on_the_page(), names)
     plans = PlansManager({
         "dataset_name": "any", "plans_name": "any",
         "configurations": {"2d": {"architecture": ARCHITECTURE, "batch_size": 12}},

@@ -37,6 +37,10 @@ def test_the_points_that_the_code_names_are_those_of_the_page() -> None:
     assert named == set(range(1, LAST_POINT + 1))
 
 
+def test_the_page_has_the_points_that_are_tested_below() -> None:
+    assert len(POINTS) > 20
+
+
 @pytest.mark.parametrize("heading", POINTS)
 def test_a_point_has_paper_here_why_and_what_else(heading) -> None:
     parts = re.split(r"^:([\w ]+): ", POINTS[heading], flags=re.M)

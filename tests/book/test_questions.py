@@ -63,6 +63,10 @@ def as_text(node: ast.expr | None) -> str:
     return "…"
 
 
+def test_the_page_quotes_what_is_tested_below() -> None:
+    assert len(QUOTES) > 10
+
+
 @pytest.mark.parametrize(("text", "check"), QUOTES)
 def test_a_text_of_ours_is_one_that_the_code_raises(text, check) -> None:
     pieces = [piece for piece in text.split("…") if piece.strip()]

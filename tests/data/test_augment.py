@@ -13,7 +13,7 @@ class Dice:
         self.coins, self.draws = list(coins), list(draws)
 
     def random(self) -> float:
-        return 0.0 if self.coins.pop(0) else 1.0
+        return 0.49 if self.coins.pop(0) else 0.51
 
     def uniform(self, low, high, size=None):
         if size is not None:
@@ -45,6 +45,18 @@ def test_brightness_moves_the_image_within_its_range_and_never_the_mask() -> Non
     got, same = augment(image, mask, Dice([1, 0, 0, 0, 0], [BRIGHTNESS]))
     torch.testing.assert_close(got, (image + 15 / 255).clamp(0, 1))
     assert torch.equal(same, mask)
+
+
+def test_ranges_are_symmetric_and_no_wider_than_said() -> None:
+    asked = []
+
+    class Noting(Dice):
+        def uniform(self, low, high, size=None):
+            asked.append((low, high))
+            return np.zeros(size) if size else 0.0
+
+    augment(*slice_and_mask(), Noting([1, 1, 0, 0, 0]))
+    assert asked == [(-15 / 255, 15 / 255)] + [(-0.1, 0.1)] * 3
 
 
 def test_each_move_is_the_same_for_image_and_mask() -> None:

@@ -457,6 +457,7 @@ def test_liver_and_all_keep_more_slices(cases, tmp_path) -> None:
         for slices in ("tumour", "liver", "all")
     }
     assert [len(index) for index in kept.values()] == [16, 17, 18]
+    assert [index["slice"].iloc[0] for index in kept.values()] == [2, 1, 0]
     assert kept["all"]["tumour_px"].iloc[:2].tolist() == [0, 0]
     assert not kept["all"]["tumour_lost"].any()
 
@@ -467,7 +468,7 @@ def test_a_tumour_that_vanishes_is_kept_and_flagged(tmp_path) -> None:
     random = np.random.default_rng(0)
     labels = np.zeros((400, 400, 2), np.uint8)
     labels[:200, :200] = 1
-    labels[102, 102, 0] = labels[100:120, 100:120, 1] = 2
+    labels[102, 102, 0] = labels[100:120, 100:120, 1] = labels[150, 150, 1] = 2
     for kind, voxels in (
         ("imagesTr", random.integers(-100, 200, labels.shape).astype(np.int16)),
         ("labelsTr", labels),
@@ -479,7 +480,8 @@ def test_a_tumour_that_vanishes_is_kept_and_flagged(tmp_path) -> None:
         )
     index = prepare(tmp_path / "cases", tmp_path / "store", 192, processes=1).index
     assert index["tumour_lost"].tolist() == [True, False]
-    assert index["tumour_px"].tolist() == [1, 400]
+    assert index["tumour_px"].tolist() == [1, 401]
+    assert index["lesions"].tolist() == [1, 2]
 
 
 @pytest.mark.shared

@@ -5,7 +5,7 @@ import pytest
 from mscf.evaluation.chosen_slices import choose_slices
 
 DICE = pd.DataFrame(
-    {"unet": [0.5, 0.9, 0.0, 0.1, 0.6], "mscf": [0.6, 0.8, 0.1, 0.9, 0.6]},
+    {"unet": [0.5, 0.9, 0.0, 0.1, 0.6], "mscf": [0.6, 0.8, 0.1, 0.95, 0.6]},
     index=[("liver_1", z) for z in range(5)],
 )
 

@@ -186,6 +186,7 @@ def test_the_split_is_judged_on_the_slices_tested_under_both(
     table = split_claim(by_slice, by_patient)
     assert [*table.index] == ["cenet", "mscf"]
     assert (table["outcome"] == word).all()
+    assert (table["margin"] == 2.19).all()
     assert (table[["slices", "patients"]] == [2 * patients, patients]).all(axis=None)
     np.testing.assert_allclose(table["difference"], 100 * gain)
     np.testing.assert_allclose(table["by slice"] - table["by patient"], 100 * gain)
@@ -281,7 +282,8 @@ def test_separation_is_averaged_over_seeds_slice_by_slice() -> None:
 def test_separation_decides_on_all_folds_alone() -> None:
     gains = [0.2 + 0.001 * n for n in range(22)]
     whole = separations(gains, fold=[n % 5 for n in range(22)])
-    assert separation_claim(whole, "excerpt-448")["outcome"] == HOLDS
+    claim = separation_claim(whole, "excerpt-448")
+    assert (claim["outcome"], claim["margin"]) == (HOLDS, 0.05)
     parts = by_first_folds(whole)
     assert separation_claim(parts)["patients"] == 22
     assert separation_claim(parts)["outcome"] == OPEN

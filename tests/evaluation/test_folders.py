@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,18 @@ def test_patients_and_unknown_spacing_are_as_the_truths_table_says(folders) -> N
     unknown = tables.slices["case"] == "case_2"
     assert tables.slices.loc[unknown, "hd_diagonal_mm"].isna().all()
     assert tables.slices.loc[~unknown, "hd_diagonal_mm"].notna().all()
+    assert tables.cases["assd_mm"].isna().tolist() == [False, True]
+
+
+def test_masks_that_do_not_say_where_they_lie_have_no_mm(folders) -> None:
+    drawn, truth, arrays = folders
+    for folder, mask in zip((drawn, truth), arrays["case_2"], strict=True):
+        (path,) = folder.glob("case_2.*")
+        image = nib.Nifti1Image(2 * mask.astype(np.uint8), AFFINE)
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+        nib.save(image, path)
+    tables = evaluate_folders(drawn, truth)
     assert tables.cases["assd_mm"].isna().tolist() == [False, True]
 
 
@@ -284,8 +297,11 @@ def test_the_command_prints_the_means_and_writes_the_tables(folders, tmp_path) -
     words = [str(drawn), str(truth), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, ["evaluate", *words])
     assert result.exit_code == 0
-    mean = 100 * read_rows(tmp_path / "out" / "per_slice.csv")["dice"].mean()
-    assert f"dice {mean:.2f}, " in result.stdout
+    rows = read_rows(tmp_path / "out" / "per_slice.csv")
+    assert f"dice {100 * rows['dice'].mean():.2f}, " in result.stdout
+    for unit, column in (("mm", "hd_mm"), ("pixels", "hd")):
+        (line,) = re.findall(rf"slices, {unit}: .*", result.stdout)
+        assert f"hd {rows[column].mean():.2f}, " in line
     assert result.stdout.splitlines()[0].endswith("overlap")
     assert (tmp_path / "out" / "per_case.csv").exists()
     (drawn / "case_1.nii").unlink()

@@ -141,6 +141,14 @@ def test_a_training_s_luck_is_called_something_more_often(differences) -> None:
     assert found["reproduced"] > 0.1
 
 
+def test_each_fold_of_an_experiment_is_a_training_of_its_own() -> None:
+    kept = [[np.array([[luck, 1.0]])] for luck in (-1.0, 1.0)]
+    drawn = trials(kept, 20, n=50)
+    parts = [np.sign(one.of_patients[:, 0]).reshape(5, 4) for one in drawn]
+    assert all((part == part[:, :1]).all() for part in parts)
+    assert np.mean([len({*part[:, 0]}) == 2 for part in parts]) > 0.8
+
+
 def test_one_fold_never_decides_and_twelve_patients_only_in_brackets(
     of_patients,
 ) -> None:

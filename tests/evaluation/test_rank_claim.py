@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from claim_rows import by_first_folds, of_methods
 
+from mscf.evaluation import rank_claim as rank_claim_module
 from mscf.evaluation.claims import word_of_all
-from mscf.evaluation.outcome import CONTRADICTED
+from mscf.evaluation.outcome import CONTRADICTED, REPRODUCED
 from mscf.evaluation.rank_claim import TEN, of_share, rank_claim
 from mscf.evaluation.results_table import SEVEN
 from mscf.evaluation.runs import read_runs
@@ -85,6 +86,21 @@ def test_of_dice_all_nine_tests_must_tell_it_apart() -> None:
     assert table.loc["dice", "p"] > 0.05
     assert table["outcome"].value_counts().to_dict() == {HOLDS: 6, OPEN: 1}
     assert word_of_all(table) == OPEN
+
+
+def test_it_takes_95_percent_of_draws_and_patients_who_lean_to_ours(
+    monkeypatch,
+) -> None:
+    assert [of_share(s, sure=True) for s in (0.949, 0.95)] == ["undecided", REPRODUCED]
+    tested = rank_claim_module.against_baselines
+
+    def leaning(*given) -> pd.DataFrame:
+        return tested(*given).assign(side=-1)
+
+    monkeypatch.setattr(rank_claim_module, "against_baselines", leaning)
+    said = rank_claim(ten())["outcome"]
+    assert said.value_counts().to_dict() == {HOLDS: 6, OPEN: 1}
+    assert said["dice"] == OPEN
 
 
 @pytest.mark.parametrize("other", ["hd", "hd_farthest"])

@@ -169,6 +169,9 @@ def test_runs_are_listed_one_by_one_and_the_repeated_compared(runs) -> None:
     seed_1 = "fold\xa00, seed\xa01"
     assert table.loc["unet", [seed_1, "deviation", "runs"]].tolist() == ["–", "–", 1]
     assert table.loc["mscf", "runs"] == 3
+    each = 100 * runs.rows.query("method == 'mscf'").groupby("seed")["dice"].mean()
+    found = table.loc["mscf", ["mean", "deviation"]].tolist()
+    assert found == [f"{each.mean():.2f}", f"{each.std():.2f}"]
     repeated = several_runs(runs.rows, "mscf")
     assert set(repeated["method"]) == {"cenet", "mscf"}
     assert set(repeated["seed"]) == {0, 1, 2}
@@ -214,6 +217,10 @@ def test_comparisons_and_ranks_are_shown_by_title(runs) -> None:
     assert list(table.index) == ["U-Net", "CE-Net"]
     difference = comparison.set_index(["metric", "baseline"])["difference"]
     assert table["difference"]["U-Net"] == f"{100 * difference['dice', 'unet']:.2f}"
+    row = comparison.set_index(["metric", "baseline"]).loc["dice", "unet"]
+    ends = [f"{100 * row[end]:.2f}" for end in ("low", "high")]
+    found = table.loc["U-Net", ["from", "to", "p", "p, Holm"]].tolist()
+    assert found == [*ends, "0.008", "0.016"]
     p = shown_p(comparison, NAMES, {"dice": "Dice"})
     assert p["Dice"].tolist() == ["0.016", "0.016"]  # twice 2 / 2^8
     first = shown_ranks(ranking(runs.shared()), NAMES, {"dice": "Dice"})

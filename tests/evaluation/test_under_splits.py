@@ -36,7 +36,13 @@ def test_a_difference_is_that_of_its_own_split(tmp_path) -> None:
         rows = measured(drawn)
         dice[split, method] = rows["dice"].mean()
         keep(results / split, method, rows)
+    keep(results / "patient", "mscf", measured(0.9, seed=1), seed=1)  # alone
+    for method in ("mscf", "cenet"):
+        again = measured(quality["slice", method], seed=1)
+        keep(results / "slice", method, again, seed=1)
+        dice["slice", method] = (dice["slice", method] + again["dice"].mean()) / 2
     table = differences_under_splits(results, "mscf", ["cenet", "senet"])
+    assert table["seeds"].tolist() == [2, 1]
     assert table[["split", "baseline"]].to_numpy().tolist() == [
         ["slice", "cenet"], ["patient", "cenet"],
     ]  # fmt: skip

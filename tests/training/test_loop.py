@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from small_run import SmallNetwork, settings_for
 from torch import nn
+from torch.optim import Adam
 
 from mscf.checkpoint import read_checkpoint
 from mscf.data.splits import make_split
@@ -84,6 +85,43 @@ def pointwise(*_, **__) -> nn.Module:
     nn.init.constant_(network[0].bias, 0.5)
     network.heads = lambda: [network[0]]
     return network
+
+
+def test_the_optimiser_is_plain_adam(small, tiny_store, tmp_path, monkeypatch) -> None:
+    made, adam = [], loop.Adam
+
+    def kept(*given, **named) -> Adam:
+        made.append(adam(*given, **named))
+        return made[-1]
+
+    monkeypatch.setattr(loop, "Adam", kept)
+    train(settings_for(tiny_store, tmp_path, epochs=1))
+    (one,) = made
+    names = ("lr", "betas", "eps", "weight_decay", "amsgrad")
+    assert type(one) is Adam
+    assert [one.defaults[k] for k in names] == [2e-4, (0.9, 0.999), 1e-8, 0, False]
+
+
+def test_parts_have_the_gradient_of_the_whole_batch(
+    tiny_store, tmp_path, monkeypatch
+) -> None:
+    """By its norm: Adam's steps would look alike at any scale."""
+    monkeypatch.setattr(start, "build", pointwise)
+    seen, norms_of = {1: [], 2: []}, loop.gradient_norms
+    for parts, norms in seen.items():
+
+        def look(model, norms=norms):
+            norms.append(norms_of(model))
+            return norms[-1]
+
+        monkeypatch.setattr(loop, "gradient_norms", look)
+        train(settings_for(
+            tiny_store, tmp_path / str(parts), epochs=1, batch_size=5,
+            accumulate=parts, augment=False, precision="float32",
+        ))  # fmt: skip
+    whole, of_parts = map(torch.stack, seen.values())
+    assert len(whole) > 1
+    torch.testing.assert_close(of_parts, whole, rtol=0.02, atol=0)
 
 
 def test_the_best_weights_are_evaluated_in_the_runs_window(

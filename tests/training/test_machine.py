@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -140,6 +141,8 @@ def test_what_hardly_fits_is_warned_of(needed, warns, tmp_path, monkeypatch) -> 
     settings = settings_for(tmp_path, tmp_path, precision="bf16")
     said = room_for(settings, int(needed * 10 * GIB))
     assert (said is not None) == warns
+    both = room_for(replace(settings, processes=2), int(needed * 5 * GIB))
+    assert (both is not None) == warns
     if warns:
         assert f"about {needed * 10:.1f} GiB needed, 10.0 GiB free" in str(said)
         assert "--accumulate 2" in str(said)

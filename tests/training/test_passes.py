@@ -66,10 +66,10 @@ def test_bf16_is_chosen_on_a_cpu_with_one_of_the_units_for_it(
 
 def test_workers_share_the_cores_of_their_own_machine(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(settings_module, "cores", lambda: 32)
+    monkeypatch.setattr(settings_module, "cores", lambda: 12)
     monkeypatch.setenv("WORLD_SIZE", "16")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     settings = TrainSettings(
         data=Path("d"), out=Path("o"), batch_size=16, precision="float32"
     )
-    assert settings.resolved().workers == 8
+    assert settings.resolved().workers == 3

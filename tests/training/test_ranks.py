@@ -61,6 +61,13 @@ def test_two_processes_are_one_that_accumulates_two_parts(
     train(settings_for(tiny_store, tmp_path / "one", **changes))
     one, two = losses(tmp_path / "one", tmp_path / "two")
     assert (one - two).abs().max() < 1e-5
+    weights = [
+        read_checkpoint(tmp_path / name / "last.ckpt")[0] for name in ("one", "two")
+    ]
+    statistics = [key for key in weights[0] if key.endswith("running_var")]
+    assert statistics
+    for key in statistics:
+        torch.testing.assert_close(weights[0][key], weights[1][key], rtol=0.2, atol=0)
     split = pd.read_csv(tmp_path / "two/split.csv")
     test = split.loc[split["fold"] == 3, ["case", "slice"]].to_numpy().tolist()
     assert len(test) == 3  # odd: one rank evaluates two of them

@@ -27,7 +27,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from mscf.errors import CheckpointError
 from mscf.training import launch as launching
-from mscf.training.launch import arguments, command, launch
+from mscf.training.launch import arguments, command, environment, launch
 from mscf.training.run_folder import claimed
 from mscf.training.settings import TrainSettings
 
@@ -317,3 +317,12 @@ def test_bad_settings_start_no_process_and_leave_no_folder(
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_processes_share_the_cores_and_what_the_user_set_stays(monkeypatch) -> None:
+    monkeypatch.setattr(launching, "cores", lambda: 12)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    shared = [environment(n)["OMP_NUM_THREADS"] for n in (1, 4, 24)]
+    assert shared == ["12", "3", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert environment(4)["OMP_NUM_THREADS"] == "5"

@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from mscf.visualisation.attention import (
     draw_affinity,
     draw_against_chance,
     draw_attention,
+    draw_context,
     position_of,
     row_entropy,
 )
@@ -87,3 +89,14 @@ def test_patients_means_and_intervals_stand_beside_what_chance_gives(ax) -> None
     names = [text.get_text() for text in ax.get_yticklabels()]
     assert names == ["64 channels", "128 channels"]
     assert len(ax.get_legend_handles_labels()[1]) == 2
+
+
+def test_entropy_is_drawn_as_a_share_of_no_choice_at_its_own_scale() -> None:
+    _, axes = plt.subplots(1, 3)
+    watched = pd.DataFrame({"epoch": [0], "alpha_64": [0.3]})
+    for channels in (64, 128, 256):
+        watched[f"entropy_{channels}"] = np.log(channels) / 2
+    draw_context(axes, watched)
+    (alpha,) = axes[0].lines
+    assert alpha.get_xydata().tolist() == [[1, 0.3]]
+    assert [line.get_ydata() for line in axes[2].lines] == [pytest.approx([0.5])] * 3
