@@ -138,7 +138,7 @@ def copied_on_all_folds(cases: Path, size: int, seed: int) -> dict[str, Any]:
                 "dice": float(rows["dice"].mean()),
                 "low": low,
                 "high": high,
-                "patients_below_0.01": int((of_patients < 0.01).sum()),
+                "hardly_found": int((of_patients < 0.01).sum()),  # patients
             }
     return found
 

@@ -156,6 +156,7 @@ def test_facts_of_scans_are_those_of_the_cases_given(tmp_path) -> None:
     assert (half["size"], half["folds"]) == (192, 5)
     assert half["slice"]["test_slices"] == half["patient"]["test_slices"]
     assert half["patient"]["dice"] < half["slice"]["low"]
+    assert half["slice"]["hardly_found"] <= half["patient"]["hardly_found"]
 
 
 @pytest.fixture
