@@ -17,11 +17,11 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from mscf.data.cases import files_in
 from mscf.data.geometry import UNKNOWN, doubts_of_axes, says_spacing
 from mscf.data.nifti_header import Header
 from mscf.data.scan import Scan, new_slices, put
 from mscf.data.volume import GreyValues
+from mscf.data.volume_files import files_in
 from mscf.errors import Finding, InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

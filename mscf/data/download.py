@@ -16,7 +16,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from mscf.data.cases import PERSONS, lits_files, natural
+from mscf.data.cases import PERSONS
 from mscf.data.download_record import Record, open_record
 from mscf.data.http_ranges import FileChanged, NoRanges, RemoteFile
 from mscf.data.lits import check_lits, is_lits
@@ -24,6 +24,7 @@ from mscf.data.part_file import check_room, fetch_whole, progress
 from mscf.data.sealed import read_sealed, write_sealed
 from mscf.data.streamed_volume import StreamedVolume
 from mscf.data.tar_index import BLOCK, LAYOUT, Member, index, parsed, refused
+from mscf.data.volume_files import lits_files, natural
 from mscf.errors import (
     DownloadError,
     SettingsError,

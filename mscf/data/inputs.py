@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mscf.data.cases import (
-    PERSONS,
+from mscf.data.cases import PERSONS, Case, odd_paths, read_persons, set_of
+from mscf.data.dicom import looks_like_dicom
+from mscf.data.volume_files import (
     SUFFIXES,
-    Case,
     all_below,
     by_name,
     composed,
@@ -17,12 +17,8 @@ from mscf.data.cases import (
     find_masks,
     natural,
     numbered,
-    odd_paths,
-    read_persons,
-    set_of,
     volumes_in,
 )
-from mscf.data.dicom import looks_like_dicom
 from mscf.errors import Finding, InputError, SettingsError, warn
 
 

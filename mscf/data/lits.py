@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mscf.data.cases import Case, find_cases, lits_files
+from mscf.data.cases import Case, find_cases
 from mscf.data.nifti import read_nifti
+from mscf.data.volume_files import lits_files
 from mscf.errors import Finding, InputError, raise_all, warn
 
 CASES = 131

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mscf.data.cases import Case, find_masks, odd_paths, with_patients
+from mscf.data.cases import Case, odd_paths, with_patients
 from mscf.data.inputs import beside, find_inputs
+from mscf.data.volume_files import find_masks
 from mscf.errors import Finding, InputError, warn
 
 ENDINGS = re.compile(

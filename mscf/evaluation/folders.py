@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mscf.data.cases import Case, find_masks, set_of, with_patients
+from mscf.data.cases import Case, set_of, with_patients
 from mscf.data.geometry import at_right_angles
 from mscf.data.spreadsheet import as_csv
 from mscf.data.volume import TUMOUR, as_slices, read_labels, read_mask
+from mscf.data.volume_files import find_masks
 from mscf.errors import (
     Finding,
     InputError,

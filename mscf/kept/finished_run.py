@@ -170,7 +170,7 @@ def run_in_words(folder: Path) -> str:
             f" {rows['patient'].nunique()} test patients,"
             f" {SEEN[record['settings']['split']]}{before}; one training, one seed."
         )
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise CheckpointError(
             folder / "run.json", "must be the record of a run", error, "run-record"
         ) from error

@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mscf.data.cases import are_phantoms, find_cases, find_masks
+from mscf.data.cases import are_phantoms, find_cases
+from mscf.data.volume_files import find_masks
 from mscf.errors import InputError
 
 

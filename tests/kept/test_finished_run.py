@@ -128,6 +128,10 @@ def test_a_run_is_told_in_words_from_its_own_tables(run, tmp_path) -> None:
         assert "Synthetic" not in words
     change_record(run.folder, lambda r: r["settings"].update(data="."))
     assert "epochs on tiny (192" in run_in_words(run.folder)
+    rows = run.folder / "per_slice.csv"
+    rows.write_text(rows.read_text().splitlines()[0] + "\n")
+    with pytest.raises(CheckpointError, match="run-record"):
+        run_in_words(run.folder)
     record = json.loads((kept / "run.json").read_text())
     record["store"]["phantoms"] = True  # whatever its folder is called
     (kept / "run.json").write_text(json.dumps(record))
