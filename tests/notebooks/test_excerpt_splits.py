@@ -1,0 +1,104 @@
+"""What the page on the excerpt says of C6 on all folds, against its kept runs."""
+
+import itertools
+import json
+
+import pandas as pd
+import pytest
+
+from mscf.evaluation.claims import dice_claim, split_claim, under_both_splits
+from mscf.evaluation.outcome import UNDECIDED
+from mscf.evaluation.runs import Runs, read_runs
+from mscf.paths import root
+
+HALF = root() / "results/lits_excerpt-224"
+METHODS = ("cenet", "mscf")
+
+
+def runs_of(split: str, label: str) -> Runs:
+    return read_runs(HALF / split, [f"{key}+{label}" for key in METHODS])
+
+
+def first_seed(runs: Runs) -> pd.DataFrame:
+    """Its rows, by the method without the label."""
+    rows = runs.rows[runs.rows["seed"] == 0]
+    return rows.assign(method=rows["method"].str.split("+").str[0])
+
+
+@pytest.fixture(scope="module")
+def by_slice() -> pd.DataFrame:
+    return first_seed(runs_of("slice", "19-epochs"))
+
+
+@pytest.fixture(scope="module")
+def by_patient() -> pd.DataFrame:
+    return first_seed(runs_of("patient", "16-patients"))
+
+
+def test_c6_holds_for_cenet_alone(by_slice, by_patient) -> None:
+    table = split_claim(by_slice, by_patient, METHODS)
+    assert table["outcome"].str.startswith("holds").tolist() == [True, False]
+    assert table["outcome"].str.contains(UNDECIDED).tolist() == [False, True]
+    assert (table["by slice"] > 1.5 * table["by patient"]).all()
+    assert table.loc["cenet", "low"] > 2 * table.loc["cenet", "margin"]
+    assert table.loc["mscf", "difference"] > 0.75 * table.loc["cenet", "difference"]
+
+
+def test_two_patients_make_most_of_the_difference(by_slice, by_patient) -> None:
+    both = under_both_splits(by_slice, by_patient)
+    means = both.groupby(["method", "split", "patient"])["dice"].mean().unstack("split")
+    sizes = by_slice.groupby(["method", "patient"]).size()
+    gain = means["slice"] - means["patient"]
+    more, less = (of.groupby("method").sum().tolist() for of in (gain > 0, gain < 0))
+    assert (more, less) == ([15, 11], [2, 7])
+    of_all = gain * sizes
+    share = of_all / of_all.groupby("method").transform("sum")
+    two = share["mscf"].nlargest(2).index
+    assert 0.45 < share["cenet"][two].sum() < 0.55
+    assert 0.7 < share["mscf"][two].sum() < 0.8
+    whole = means["slice"].unstack("method").loc[two]
+    assert whole.to_numpy().min() > 0.8
+
+
+def test_a_network_that_only_copied_would_score_higher(by_slice) -> None:
+    copying = json.loads((root() / "results/scans/copying_folds.json").read_text())
+    assert copying["slice"]["dice"] > by_slice.groupby("method")["dice"].mean().max()
+
+
+def test_under_the_paper_s_split_ours_is_behind_by_two_folds(
+    by_slice, by_patient
+) -> None:
+    assert dice_claim(by_slice, *METHODS[::-1])["outcome"].startswith("does not hold")
+    level = dice_claim(by_patient, *METHODS[::-1])
+    assert UNDECIDED in level["outcome"]
+    assert abs(level["difference"]) < 1
+    folds = by_slice.groupby(["fold", "method"])["dice"].mean().unstack()
+    lead = (folds["mscf"] - folds["cenet"]).sort_values()
+    assert lead.iloc[1] < -0.1
+    assert -0.005 < lead.iloc[2] < lead.iloc[4] < 0.03
+
+
+def test_the_splits_were_trained_as_declared() -> None:
+    """The same commands but for method and split, and about as many steps."""
+    runs = runs_of("slice", "19-epochs")
+    beside = runs_of("patient", "16-patients")
+    differ = {"method", "split", "out", "data", "epochs", "patients"}
+    for method, fold in itertools.product(METHODS, range(5)):
+        one, other = (
+            next(
+                record for (key, of, seed), record in side.records.items()
+                if (key.split("+")[0], of, seed) == (method, fold, 0)
+            )
+            for side in (runs, beside)
+        )  # fmt: skip
+        ours, theirs = (
+            {key: value for key, value in record["settings"].items()
+             if key not in differ}
+            for record in (one, other)
+        )  # fmt: skip
+        assert ours == theirs
+        steps = [
+            record["epochs_done"] * -(-record["slices"]["training"] // 8)
+            for record in (one, other)
+        ]
+        assert 0.9 < steps[0] / steps[1] < 1.1
