@@ -60,6 +60,14 @@ def test_the_plain_form_is_the_same_function_and_calls_none_of_ours(
             torch.testing.assert_close(network(images), ours, rtol=1e-9, atol=1e-9)
 
 
+def test_a_ratio_is_taken_round_by_round() -> None:
+    times = {"ours": [1.0, 2.0, 9.0, 4.0], "plain": [2.0, 2.0, 3.0, 16.0]}
+    line = figure("step", times, ("plain", "ours"))
+    assert line["of"] == "plain over ours"
+    assert line["ratio"] == {"median": 1.5, "low": 0.3333, "high": 4.0}
+    assert line["seconds"]["ours"] == {"median": 3.0, "low": 1.0, "high": 9.0}
+
+
 def test_a_topic_that_is_cut_keeps_what_it_had(monkeypatch, tmp_path) -> None:
     def figures(quick):
         yield measured("first", 1.0, "s")

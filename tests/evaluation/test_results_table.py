@@ -184,6 +184,18 @@ def test_costs_are_those_of_the_records(runs) -> None:
     assert table.loc["danet", ["epochs", "hours", "device"]].isna().all()
 
 
+def test_costs_are_means_over_the_runs_of_a_method(place) -> None:
+    for seed, (epochs, device) in enumerate([(2, "cpu"), (9, "gpu"), (4, "gpu")]):
+        run = keep(place, "mscf", measured(seed=seed), seed=seed) / "run.json"
+        changed = {"epochs_done": epochs, "seconds": 360.0 * epochs}
+        record = json.loads(run.read_text()) | changed | {"machine": {"device": device}}
+        run.write_text(json.dumps(record))
+    table = cost_table(
+        read_runs(place, ["mscf"]), {"mscf": {"parameters": 1.0, "GMAC": 1.0}}
+    )
+    assert table.loc["mscf"].tolist() == ["1", "1.00", "5", "0.50", "cpu, gpu"]
+
+
 def test_precision_and_f1_depend_on_the_rule_when_masks_are_empty(place) -> None:
     half = measured(0.6)
     empty = measured(empty=True)
