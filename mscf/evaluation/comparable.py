@@ -214,7 +214,7 @@ def said_of_all(place: Path, rows: pd.DataFrame) -> list[Finding]:
                 split,
                 f"an interval of 95 % takes {ENOUGH_PATIENTS} patients with equally "
                 "many slices", f"{patients} that weigh as {weigh_as:.3g}",
-                "few-patients", "those here cover less than they say",
+                "few-patients", "the intervals here cover less than they say",
             )
         )  # fmt: skip
     shared = shared_runs(rows)

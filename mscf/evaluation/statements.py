@@ -103,7 +103,7 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
     if n < ENOUGH_PATIENTS:
         text += (
             f" With fewer than {ENOUGH_PATIENTS} patients the intervals cover less "
-            "than they promise."
+            "than they promise, and the rules of the claims decide nothing."
         )
     return text
 
@@ -114,9 +114,9 @@ def few_patients(rows: pd.DataFrame) -> str:
     if len(slices) < 2 or effective_patients(slices) >= ENOUGH_PATIENTS:
         return ""
     return (
-        f"By their slices the {len(slices)} patients weigh as "
-        f"{effective_patients(slices):.2g} with equally many would: an interval over "
-        "so few covers less than it promises."
+        f"Counted by their slices, the {len(slices)} patients tell as much as "
+        f"{effective_patients(slices):.2g} with equally many each: an interval over so "
+        "few covers less than it promises."
     )
 
 

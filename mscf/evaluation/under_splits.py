@@ -84,7 +84,7 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
     if sure.empty:
         return f"{text}, and for none do both intervals exclude 0."
     names = listed([titles.get(key, key) for key in sure])
-    return f"{text}; both intervals exclude 0 for {names}."
+    return f"{text}; both intervals, uncorrected, exclude 0 for {names}."
 
 
 def from_to(seeds: pd.Series) -> str:

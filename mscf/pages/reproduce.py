@@ -40,7 +40,7 @@ PROFILES = {
     "shown": "the network of the pictures",
     "excerpt-448": "ten methods and a variant on real CT",
     "lits": "the paper's table, the real thing",
-    "claims": "all that the claims' rules ask for",
+    "claims": "all that the page of the claims asks for or shows",
 }
 SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 GRID = "make grid PROFILE={} RESULTS=runs/results"

@@ -19,8 +19,10 @@ def of(slices: list[int]) -> pd.DataFrame:
 
 def test_patients_count_by_the_weight_of_their_slices() -> None:
     assert few_patients(of([3] * 20)) == ""
-    assert "the 20 patients weigh as 13 with" in few_patients(of([40] + [8] * 19))
-    assert "the 19 patients weigh as 19 with" in few_patients(of([3] * 19))
+    assert "the 20 patients tell as much as 13 with" in few_patients(
+        of([40] + [8] * 19)
+    )
+    assert "the 19 patients tell as much as 19 with" in few_patients(of([3] * 19))
 
 
 def test_of_one_patient_there_is_no_interval_to_speak_of() -> None:

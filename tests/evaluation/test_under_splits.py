@@ -72,7 +72,8 @@ def test_words_count_signs_and_name_what_both_intervals_say() -> None:
     )
     text = agreement_in_words(table_of(cenet=sure, senet=opposed), {"cenet": "CE-Net"})
     assert text.endswith(
-        "1 have one sign under both splits; both intervals exclude 0 for CE-Net."
+        "1 have one sign under both splits; both intervals, uncorrected, exclude 0 "
+        "for CE-Net."
     )
     one = table_of(cenet=sure)
     assert "Only one split" in agreement_in_words(one[one["split"] == "slice"], {})
