@@ -40,10 +40,10 @@ def single_gains(
 def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     """A row a baseline: runs, lowest, highest, and their standard deviation.
 
-    NaN for a single run. The row "all" pools the deviations of those with several, with
-    as many degrees of freedom as they have runs, less one each. Its ``band``, the
-    deviation times t's quantile for these degrees, is how far from the expected value
-    `INSIDE` of all runs lie: two deviations if there were many.
+    NaN for a single run. The row "all" pools the deviations of those with several. Its
+    ``band`` (`reach`) is how far from the expected value `INSIDE` of all runs lie. All
+    differences share the runs of ours, so they tell no more than those to one baseline:
+    it has as many degrees of freedom as the one with most runs.
     """
     by = gains.groupby("baseline", sort=False)["difference"]
     table = by.agg(["size", "min", "max", "std"])
@@ -54,8 +54,16 @@ def scatter(gains: pd.DataFrame) -> pd.DataFrame:
     pooled = pooled if len(several) else np.nan
     table.loc["all"] = [len(gains), gains["difference"].min(),
                         gains["difference"].max(), pooled]  # fmt: skip
-    table.loc["all", "band"] = student.ppf((1 + INSIDE) / 2, free.sum()) * pooled
+    table.loc["all", "band"] = reach(pooled, free.max())
     return table.astype({"runs": int})
+
+
+def reach(deviation: float, degrees: float) -> float:
+    """The deviation times t's quantile: about two deviations if degrees are many.
+
+    NaN without a degree of freedom.
+    """
+    return float(student.ppf((1 + INSIDE) / 2, degrees) * deviation)
 
 
 def by_test_patients(rows: pd.DataFrame, ours: str, baselines: Sequence[str]) -> float:
@@ -87,15 +95,16 @@ def variance_over_patients(gains: pd.DataFrame) -> float:
 def expected_means(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a method: runs, mean Dice over all slices, lowest and highest run, noise.
 
-    Within ``noise`` of that mean lies another run, as often as `INSIDE` says: the band
+    Within ``noise`` of that mean lies another run, as often as `INSIDE` says: the reach
     of all methods with several runs, and how far the mean itself may be off; NaN where
     none has two. Where all methods' runs move together with the patients that they are
     tested on, they count for fewer, and less lies within.
     """
     means = rows.groupby(["method", *RUN], sort=False)["dice"].mean().reset_index()
     table = scatter(means.set_axis(["baseline", *RUN, "difference"], axis=1))
-    band = table.loc["all", "band"]
+    deviation = table.loc["all", "deviation"]
     table = table.drop(index="all", columns=["deviation", "band"]).rename_axis("method")
+    band = reach(deviation, (table["runs"] - 1).sum())
     table.insert(1, "mean", rows.groupby("method")["dice"].mean())
     return table.assign(noise=band * np.sqrt(1 + 1 / table["runs"]))
 

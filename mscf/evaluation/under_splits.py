@@ -11,6 +11,7 @@ from mscf.evaluation.comparable import of_runs, shared_runs
 from mscf.evaluation.differences import COMPARISON_COLUMNS, against_baselines
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import listed, plural
+from mscf.evaluation.statistics import LEVEL, holm
 from mscf.evaluation.tables import summary
 
 SPLITS = ("slice", "patient")
@@ -65,26 +66,29 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
     """Whether both splits say the same of Ours against each other, in a sentence.
 
     ``differences`` are those of `differences_under_splits`. Two differences agree if
-    they have one sign; they are sure if neither interval holds 0.
+    they have one sign; they are told from 0 if neither interval holds 0 and both tests,
+    corrected over all of their split, say so.
     """
-    of_both = differences.pivot(index="baseline", columns="split")
     if {*differences["split"]} != {*SPLITS}:
         return "Only one split has been run."
+    of_both = differences.pivot(index="baseline", columns="split")
     of_both = of_both.dropna(subset=[("difference", split) for split in SPLITS])
     signs = of_both["difference"] > 0
     agree = signs["slice"] == signs["patient"]
     excluded = (of_both["low"] > 0) | (of_both["high"] < 0)
-    sure = of_both.index[agree & excluded.all(axis=1)]
+    told = excluded & of_both["p"].apply(holm).lt(LEVEL)
+    sure = of_both.index[agree & told.all(axis=1)]
     seeds = differences.groupby("split")["seeds"]
     over = listed([f"{from_to(seeds.get_group(s))} by {s}" for s in SPLITS])
     text = (
         f"Over {over}: of {len(of_both)} differences {agree.sum()} have one sign under "
-        "both splits"
+        "both splits, where half would by chance"
     )
+    rule = f"interval and test, corrected for {len(of_both)}, under both"
     if sure.empty:
-        return f"{text}, and for none do both intervals exclude 0."
+        return f"{text}; by {rule} none is told from 0."
     names = listed([titles.get(key, key) for key in sure])
-    return f"{text}; both intervals, uncorrected, exclude 0 for {names}."
+    return f"{text}; by {rule} those to {names} are told from 0."
 
 
 def from_to(seeds: pd.Series) -> str:

@@ -51,30 +51,34 @@ def test_a_difference_is_that_of_its_own_split(tmp_path) -> None:
     assert (table["low"] <= table["difference"]).all()
 
 
-def table_of(**intervals) -> pd.DataFrame:
+def table_of(p=0.01, **intervals) -> pd.DataFrame:
     """A baseline's (low, high) under slice and patient, halfway the difference."""
     return pd.DataFrame(
         [
             {"split": split, "seeds": 2, "baseline": key, "low": low, "high": high,
-             "difference": (low + high) / 2}
+             "difference": (low + high) / 2, "p": p}
             for key, both in intervals.items()
             for split, (low, high) in zip(SPLITS, both, strict=True)
         ]
     )  # fmt: skip
 
 
-def test_words_count_signs_and_name_what_both_intervals_say() -> None:
+def test_words_count_signs_and_name_what_interval_and_test_say() -> None:
     agree, sure = ((0.1, 0.3), (-0.1, 0.2)), ((0.1, 0.3), (0.2, 0.4))
     opposed = ((0.1, 0.3), (-0.3, -0.1))
     assert agreement_in_words(table_of(cenet=agree, senet=opposed), {}) == (
         "Over 2 seeds by slice and 2 seeds by patient: of 2 differences 1 have one "
-        "sign under both splits, and for none do both intervals exclude 0."
+        "sign under both splits, where half would by chance; by interval and test, "
+        "corrected for 2, under both none is told from 0."
     )
     text = agreement_in_words(table_of(cenet=sure, senet=opposed), {"cenet": "CE-Net"})
     assert text.endswith(
-        "1 have one sign under both splits; both intervals, uncorrected, exclude 0 "
-        "for CE-Net."
+        "by interval and test, corrected for 2, under both those to CE-Net are told "
+        "from 0."
     )
+    for p, told in ((0.02, True), (0.03, False)):  # twice that, by Holm
+        table = table_of(p, cenet=sure, senet=opposed)
+        assert ("to cenet are" in agreement_in_words(table, {})) == told
     one = table_of(cenet=sure)
     assert "Only one split" in agreement_in_words(one[one["split"] == "slice"], {})
 

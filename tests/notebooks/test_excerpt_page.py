@@ -206,6 +206,16 @@ def test_the_blocks_of_the_other_sets_have_hardly_opened_either() -> None:
     assert 0 < last.filter(regex="alpha|beta").abs().to_numpy().max() < 0.1
 
 
+def test_c5_s_fewer_components_are_two_patients_s() -> None:
+    false = {}
+    for method in ("cenet", "mscf"):
+        files = EXCERPT.glob(f"patient/{method}/fold-*/seed-0/per_case.csv")
+        cases = pd.concat(map(pd.read_csv, files))
+        false[method] = cases.groupby("patient")["false_50"].sum()
+    fewer = false["cenet"] - false["mscf"]
+    assert fewer.nlargest(2).sum() > 0.95 * fewer.sum()
+
+
 def test_a_second_seed_adds_no_lesion_and_no_slice_of_the_other_split(shown) -> None:
     lesions = sum(
         pd.read_csv(path)["lesions_truth"].sum()
@@ -292,7 +302,10 @@ def test_methods_lie_farther_apart_on_a_fold_than_over_all(kept) -> None:
 def test_boundaries_are_shown_of_the_slices_that_all_draw_on(shown, kept) -> None:
     drawn = kept.rows["tp"] + kept.rows["fp"] > 0
     by_all = drawn.groupby([kept.rows["case"], kept.rows["slice"]]).all()
-    assert f"All draw on {2 * by_all.sum()} of the slices" in shown["boundaries"]
+    patients = kept.rows.set_index(["case", "slice"])["patient"][by_all[by_all].index]
+    said = f"{2 * by_all.sum()} of the slices, of {patients.nunique()} patients"
+    assert f"All draw on {said}" in shown["boundaries"]
+    assert patients.nunique() < kept.rows["patient"].nunique()
 
 
 def patients_of_folds(runs) -> dict[int, set[str]]:
