@@ -82,9 +82,9 @@ def agreement_in_words(differences: pd.DataFrame, titles: Mapping[str, str]) -> 
     over = listed([f"{from_to(seeds.get_group(s))} by {s}" for s in SPLITS])
     text = (
         f"Over {over}: of {len(of_both)} differences {agree.sum()} have one sign under "
-        "both splits, where half would by chance"
+        "both splits, where about half would by chance"
     )
-    rule = f"interval and test, corrected for {len(of_both)}, under both"
+    rule = f"interval and test (Holm over {len(of_both)}) under both"
     if sure.empty:
         return f"{text}; by {rule} none is told from 0."
     names = listed([titles.get(key, key) for key in sure])

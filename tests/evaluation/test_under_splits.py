@@ -68,13 +68,12 @@ def test_words_count_signs_and_name_what_interval_and_test_say() -> None:
     opposed = ((0.1, 0.3), (-0.3, -0.1))
     assert agreement_in_words(table_of(cenet=agree, senet=opposed), {}) == (
         "Over 2 seeds by slice and 2 seeds by patient: of 2 differences 1 have one "
-        "sign under both splits, where half would by chance; by interval and test, "
-        "corrected for 2, under both none is told from 0."
+        "sign under both splits, where about half would by chance; by interval and "
+        "test (Holm over 2) under both none is told from 0."
     )
     text = agreement_in_words(table_of(cenet=sure, senet=opposed), {"cenet": "CE-Net"})
     assert text.endswith(
-        "by interval and test, corrected for 2, under both those to CE-Net are told "
-        "from 0."
+        "by interval and test (Holm over 2) under both those to CE-Net are told from 0."
     )
     for p, told in ((0.02, True), (0.03, False)):  # twice that, by Holm
         table = table_of(p, cenet=sure, senet=opposed)

@@ -45,10 +45,14 @@ def shown(tmp_path_factory) -> dict[str, str]:
     for method in FOUR:
         for fold in range(5):
             add_second_seed(results / f"patient/{method}/fold-{fold}/seed-0")
+    return executed(results / "executed.ipynb", results=str(results))
+
+
+def executed(out, **parameters) -> dict[str, str]:
+    """What every code cell of the page shows when it is asked with ``parameters``."""
     notebook = papermill.execute_notebook(
-        root() / "notebooks/excerpt.ipynb", results / "executed.ipynb",
-        {"results": str(results)}, kernel_name="python3", progress_bar=False,
-        cwd=str(root() / "notebooks"),
+        root() / "notebooks/excerpt.ipynb", out, parameters, kernel_name="python3",
+        progress_bar=False, cwd=str(root() / "notebooks"),
     )  # fmt: skip
     return {
         cell.id: "\n".join(
@@ -60,6 +64,15 @@ def shown(tmp_path_factory) -> dict[str, str]:
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
+
+
+def test_asked_by_slice_the_parts_that_stay_the_excerpt_s_are_as_before(
+    shown, tmp_path
+) -> None:
+    by_slice = executed(tmp_path / "executed.ipynb", split="slice")
+    assert "split by slice" in by_slice["where"]
+    for cell in ("again-claims", "curve-dice", "split-all", "lits"):
+        assert by_slice[cell] == shown[cell]
 
 
 def source_of(cell_id: str) -> str:
