@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mscf.errors import InputError
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.statistics import (
+    LEVEL,
     draw_patients,
     holm,
     interval,
@@ -131,6 +132,16 @@ def against_baselines(
     for _, of_one in table.groupby("metric"):
         table.loc[of_one.index, "p_holm"] = holm(of_one["p"])
     return table.reset_index(drop=True)
+
+
+def told_apart(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``comparison.csv`` on which interval and corrected test agree.
+
+    The patients' ranks lean to the side on which the whole interval lies.
+    """
+    above = (comparison["side"] > 0) & (comparison["low"] > 0)
+    below = (comparison["side"] < 0) & (comparison["high"] < 0)
+    return comparison[(comparison["p_holm"] < LEVEL) & (above | below)]
 
 
 def patient_differences(

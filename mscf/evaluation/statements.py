@@ -8,11 +8,11 @@ from html import escape
 import pandas as pd
 
 from mscf.evaluation.comparable import RUN, SLICE, data_and_split
+from mscf.evaluation.differences import told_apart
 from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.runs import Runs
 from mscf.evaluation.statistics import (
     ENOUGH_PATIENTS,
-    LEVEL,
     can_decide,
     effective_patients,
 )
@@ -80,18 +80,17 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
             f"{2 / 2**n:.2g}, and after Holm's correction over {k} "
             f"{plural('baseline', k)} {min(1, k * 2 / 2**n):.2g}."
         )
-    tested = dice["p_holm"] < LEVEL  # interval and test must agree
-    above = tested & (dice["side"] > 0) & (dice["low"] > 0)
-    below = tested & (dice["side"] < 0) & (dice["high"] < 0)
-    sure = above | below
-    parts = []
-    for side, chosen in (("above", above), ("below", below)):
-        if chosen.any():
-            names = [titles.get(key, key) for key in dice.loc[chosen, "baseline"]]
-            parts.append(f"{side} {listed(names)}")
-    if (~sure).any():
-        names = [titles.get(key, key) for key in dice.loc[~sure, "baseline"]]
-        parts.append(f"not told apart from {listed(names)}")
+    told = told_apart(dice)
+    sets = {
+        "above": told[told["side"] > 0],
+        "below": told[told["side"] < 0],
+        "not told apart from": dice.drop(told.index),
+    }
+    parts = [
+        f"{words} {listed([titles.get(key, key) for key in rows['baseline']])}"
+        for words, rows in sets.items()
+        if len(rows)
+    ]
     text = (
         f"By Dice, over {n} patients and after Holm's correction over {k} "
         f"{plural('baseline', k)}, *Ours* is {'; '.join(parts)}."

@@ -11,6 +11,7 @@ from mscf.evaluation.differences import (
     METRICS,
     against_baselines,
     patient_differences,
+    told_apart,
 )
 from mscf.evaluation.metrics import summarise
 from mscf.evaluation.ranking import RANKS_COLUMNS, ranking
@@ -148,3 +149,17 @@ def test_one_patient_has_plain_ranks() -> None:
     found = ranking(three(patients=1))
     assert set(found[found["metric"] == "dice"]["rank"]) == {3, 1.5}
     assert found[["low", "high", "share_first"]].isna().all(axis=None)
+
+
+def test_told_apart_is_on_what_interval_and_test_agree() -> None:
+    agree = {"difference": 0.1, "low": 0.05, "high": 0.2, "p_holm": 0.01, "side": 1.0}
+    turned = agree | {"difference": -0.1, "low": -0.2, "high": -0.05, "side": -1.0}
+    open_ones = [
+        agree | {"low": -0.01},
+        agree | {"p_holm": 0.05},
+        agree | {"side": -1.0},  # ranks and mean to other sides
+        turned | {"high": 0.01},
+        turned | {"side": 1.0},
+    ]
+    table = pd.DataFrame([agree, *open_ones, turned])
+    assert told_apart(table).index.tolist() == [0, len(table) - 1]

@@ -139,7 +139,7 @@ def test_c1_once_more_is_as_the_page_says(shown, kept, again) -> None:
     assert 0.4 < width / (first["high"] - first["low"]) < 0.6
     assert 3.5 < both["high"] < 3.75  # the paper's
     (row,) = [row for row in shown["claims"].split("<tr>") if "C1 once more" in row]
-    for text in (f"{both['difference']:.3f}", both["outcome"], "2", "3.75", "no"):
+    for text in (f"{both['difference']:.4f}", both["outcome"], "2", "3.75", "no"):
         assert f"<td>{text}</td>" in row
 
 

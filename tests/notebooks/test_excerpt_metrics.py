@@ -1,0 +1,148 @@
+"""What the page on the excerpt says of other metrics, rules, lesions and sizes."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from mscf.evaluation.differences import against_baselines, told_apart
+from mscf.evaluation.kept_run import THRESHOLD
+from mscf.evaluation.lesion_claim import lesions_table
+from mscf.evaluation.results_table import SEVEN, THREE_RULES, results_table
+from mscf.evaluation.runs import Runs, read_runs
+from mscf.evaluation.tables import summary
+from mscf.kept.results import read_beside
+from mscf.paths import root
+
+PLACE = root() / "results/excerpt-448/patient"
+FOUR = ("cenet", "self_attention", "mscf+channel", "mscf")
+OTHERS = FOUR[:3]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return read_runs(PLACE, FOUR, [THRESHOLD])
+
+
+@pytest.fixture(scope="module")
+def both(runs) -> pd.DataFrame:
+    return pd.concat([runs.rows, runs.beside])
+
+
+@pytest.fixture(scope="module")
+def against_ours(runs) -> pd.DataFrame:
+    return against_baselines(runs.rows, "mscf", OTHERS)
+
+
+def test_only_in_precision_and_only_from_self_attention_is_ours_told_apart(
+    against_ours,
+) -> None:
+    told = told_apart(against_ours[against_ours["metric"].isin(SEVEN)])
+    (row,) = told.to_dict("records")
+    assert (row["metric"], row["baseline"]) == ("precision", "self_attention")
+    assert -0.09 < row["difference"] < -0.08
+    assert 0.03 < row["p_holm"] < 0.05
+    paper = pd.read_csv(root() / "results/paper/table1.csv", index_col="key")
+    ahead = paper["precision"]["mscf"] - paper["precision"]["self_attention"]
+    assert round(ahead) == 6
+    assert round(1 - 0.95**7, 1) == 0.3  # seven metrics without a difference
+
+
+def test_in_specificity_the_test_is_alone(against_ours) -> None:
+    of_one = against_ours.query("metric == 'specificity' and p_holm < 0.05")
+    (row,) = of_one.to_dict("records")
+    assert row["baseline"] == "mscf+channel"
+    assert row["low"] < 0 < row["high"]
+
+
+def test_recall_is_below_precision_for_all_four_and_highest_for_ours(runs) -> None:
+    means = runs.rows.groupby("method")[["recall", "precision"]].mean()
+    assert (means["recall"] < means["precision"]).all()
+    assert means["recall"].idxmax() == "mscf"
+    wrong = runs.rows.groupby("method")["fp"].sum().sort_values()
+    assert wrong.index[-2:].tolist() == ["mscf", "cenet"]
+    paper = pd.read_csv(root() / "results/paper/table1.csv", index_col="key")
+    assert (paper["recall"] > paper["precision"]).all()
+
+
+def test_who_is_first_moves_with_the_rules_as_the_page_says(runs) -> None:
+    means = results_table(runs).loc[[*FOUR]]
+    first = {rule: means[rule].astype(float).idxmin() for rule in THREE_RULES}
+    assert first == {
+        "hd_diagonal": "mscf", "hd": "mscf+channel", "hd_farthest": "mscf",
+    }  # fmt: skip
+    assert means["hd"].astype(float).rank()["mscf"] == 3
+    assert means["missed"].idxmax() == "mscf+channel"
+    assert means["dice"].astype(float).idxmax() == "mscf"
+    pooled = means["dice_pooled"].astype(float)
+    assert (pooled.idxmax(), pooled.idxmin()) == ("mscf+channel", "cenet")
+    most = {}
+    for rule in ("strict", "nan", "one"):
+        table = summary(runs.rows, empty=rule)
+        table = table[table["seed"].isna()].set_index("method")
+        assert table["precision"].idxmin() == "mscf"
+        assert table["f1"].idxmax() == "mscf"
+        most[rule] = table["precision"].idxmax()
+    assert set(most.values()) == {"self_attention", "mscf+channel"}
+    assert most["one"] == "mscf+channel"
+
+
+def test_distances_to_cenet_are_undecided_and_shorter_by_each_rule(
+    runs, against_ours
+) -> None:
+    of_cenet = against_ours[against_ours["baseline"] == "cenet"].set_index("metric")
+    for rule in THREE_RULES:
+        assert of_cenet.loc[rule, "difference"] < -1
+        assert of_cenet.loc[rule, "low"] < 0 < of_cenet.loc[rule, "high"]
+    edges = runs.rows.groupby("method")[["hd", "hd_edge"]].mean()
+    assert (edges["hd"] - edges["hd_edge"]).abs().max() < 0.25
+
+
+def test_the_threshold_s_distance_has_the_sign_of_the_rule(both) -> None:
+    table = told_apart(against_baselines(both, THRESHOLD, FOUR))
+    by_diagonal = table[table["metric"] == "hd_diagonal"]
+    left_out = table[table["metric"] == "hd"]
+    assert len(by_diagonal) == len(left_out) == 4
+    assert (by_diagonal["high"] < 0).all()
+    assert (left_out["low"] > 0).all()
+    of_it = both[both["method"] == THRESHOLD]
+    assert (of_it["predicted_px"] > 0).all()
+    assert not (table["metric"] == "dice").any()
+
+
+def test_lesions_are_hardly_found_as_the_page_says() -> None:
+    cases = {key: read_beside(PLACE, key, "per_case") for key in FOUR}
+    table = lesions_table(cases)
+    assert table["below_10"].str.startswith("0 of").all()
+    assert (table["above_20"] == "1 of 16").all()
+    assert (table["found"] / table["lesions"]).between(0.09, 0.115).all()
+    false = table["false"] / table["found"]
+    assert 58 < false["cenet"] < 63
+    assert false.drop("cenet").between(8, 15).all()
+    assert table["Dice of a case"].idxmax() == "self_attention"
+    assert table["Dice of all voxels"].idxmax() == "mscf+channel"
+
+
+def test_misses_and_wrong_pixels_by_size_are_as_the_page_says(both) -> None:
+    small = both[both["truth_px"] <= 100]
+    nothing = (small["tp"] == 0).groupby(small["method"]).mean()
+    assert (nothing[[*FOUR]] > 0.5).all()
+    assert nothing["mscf"] > nothing["cenet"]
+    assert 0.77 < nothing["mscf"] < 0.83
+    wrong = small.groupby("method")["fp"].mean()
+    assert wrong["cenet"] / wrong[[*FOUR]].drop("cenet").max() > 19
+    of_cenet = both[both["method"] == "cenet"]
+    share = of_cenet["fp"][of_cenet["truth_px"] <= 100].sum() / of_cenet["fp"].sum()
+    assert 0.5 < share < 0.65
+    for _, of_size in both.groupby(pd.cut(both["truth_px"], [0, 100, 400, 1600, 1e6])):
+        missed = (of_size["tp"] == 0).groupby(of_size["method"]).mean()
+        assert missed.idxmin() == THRESHOLD
+
+
+def test_the_plan_for_lits_has_what_the_page_says_of_it() -> None:
+    for profile in ("lits", "claims"):
+        text = (root() / f"grid/{profile}.yaml").read_text("utf-8")
+        assert re.search(r"epochs: 400\b.*require-pretrained: true", text)
+        assert "log-odds" not in text
+    own = (root() / "grid/excerpt-448.yaml").read_text("utf-8")
+    assert {"name:", "cases:"} <= set(re.findall(r"^\w+:", own, re.MULTILINE))
