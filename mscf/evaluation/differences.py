@@ -134,14 +134,14 @@ def against_baselines(
     return table.reset_index(drop=True)
 
 
-def told_apart(comparison: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``comparison.csv`` on which interval and corrected test agree.
+def told_apart(comparison: pd.DataFrame) -> pd.Series:
+    """Of each row of ``against_baselines`` 1 or -1: Ours has more, or less; else 0.
 
-    The patients' ranks lean to the side on which the whole interval lies.
+    Interval and corrected test must agree, and the patients' ranks lean to that side.
     """
-    above = (comparison["side"] > 0) & (comparison["low"] > 0)
-    below = (comparison["side"] < 0) & (comparison["high"] < 0)
-    return comparison[(comparison["p_holm"] < LEVEL) & (above | below)]
+    beyond = (comparison["low"] > 0).astype(int) - (comparison["high"] < 0)
+    tested = comparison["p_holm"] < LEVEL
+    return beyond.where(tested & (beyond == comparison["side"]), 0)
 
 
 def patient_differences(

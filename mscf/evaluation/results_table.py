@@ -35,6 +35,7 @@ TITLES = {
 SEVEN = tuple(TITLES)[:7]
 THREE_RULES = ("hd_diagonal", "hd", "hd_farthest")
 BOUNDARIES = ("hd95", "assd")
+PIXELS = ("hd", "assd")  # how the names of distances begin; all else are rates
 NOT_RUN = "–"
 NBSP = "\N{NO-BREAK SPACE}"  # a narrow column breaks elsewhere
 # For 0/0; "zero" is "strict" on slices with tumour.
@@ -179,7 +180,7 @@ def empty_rules_table(runs: Runs) -> pd.DataFrame:
 
 def in_percent(table: pd.DataFrame) -> pd.DataFrame:
     """Rates times 100, distances in pixels as they are."""
-    names = [name for name in table if not name.startswith(("hd", "assd"))]
+    names = [name for name in table if not name.startswith(PIXELS)]
     return table.assign(**{name: 100 * table[name].astype(float) for name in names})
 
 
@@ -209,16 +210,12 @@ def shown_gain(gain: pd.DataFrame) -> pd.DataFrame:
 
 def shown_with_interval(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Means and, in brackets, both ends of their interval as text."""
-    ends = [f"{name}{part}" for name in metrics for part in ("", "_low", "_high")]
-    values = in_percent(table[ends])
     return pd.DataFrame(
         {
             name: [
-                as_text(mean, decimals(name))
-                + (f" ({low:.{decimals(name)}f}{NBSP}to{NBSP}{high:.{decimals(name)}f})"
-                   if pd.notna(low) else "")
+                with_ends(mean, low, high, name)
                 for mean, low, high in zip(
-                    values[name], values[f"{name}_low"], values[f"{name}_high"],
+                    table[name], table[f"{name}_low"], table[f"{name}_high"],
                     strict=True,
                 )
             ]
@@ -226,6 +223,16 @@ def shown_with_interval(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataF
         },
         index=table.index,
     )  # fmt: skip
+
+
+def with_ends(value: float, low: float, high: float, metric: str) -> str:
+    """The value, a rate in percent, and in brackets the ends of its interval if any."""
+    scale, places = 1 if metric.startswith(PIXELS) else 100, decimals(metric)
+    shown = as_text(scale * value, places)
+    if pd.isna(low):
+        return shown
+    ends = (f"{scale * end:.{places}f}" for end in (low, high))
+    return f"{shown} ({f'{NBSP}to{NBSP}'.join(ends)})"
 
 
 def shown_comparison(
@@ -240,6 +247,20 @@ def shown_comparison(
     p = rows[["p", "p_holm", "p_slices"]].map(p_as_text)
     p.columns = ["p", "p, Holm", "p of slices"]
     return values.join(p).assign(patients=rows["patients"]).rename(index=titles)
+
+
+def shown_differences(
+    comparison: pd.DataFrame, metrics: Sequence[str], titles: Mapping[str, str]
+) -> pd.DataFrame:
+    """Ours minus each baseline with its interval as text: a row a metric."""
+    ends = ["difference", "low", "high"]
+    columns = {}
+    for baseline, rows in comparison.groupby("baseline", sort=False):
+        values = rows.set_index("metric")[ends].astype(float)
+        columns[titles.get(baseline, baseline)] = {
+            metric: with_ends(*values.loc[metric], metric) for metric in metrics
+        }
+    return pd.DataFrame(columns, index=list(metrics)).rename(index=TITLES)
 
 
 def shown_p(

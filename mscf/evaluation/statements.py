@@ -8,13 +8,14 @@ from html import escape
 import pandas as pd
 
 from mscf.evaluation.comparable import RUN, SLICE, data_and_split
-from mscf.evaluation.differences import told_apart
+from mscf.evaluation.differences import LOWER_IS_BETTER, told_apart
 from mscf.evaluation.kept_run import of_phantoms
 from mscf.evaluation.runs import Runs
 from mscf.evaluation.statistics import (
     ENOUGH_PATIENTS,
     can_decide,
     effective_patients,
+    holm,
 )
 
 
@@ -81,16 +82,11 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
             f"{plural('baseline', k)} {min(1, k * 2 / 2**n):.2g}."
         )
     told = told_apart(dice)
-    sets = {
-        "above": told[told["side"] > 0],
-        "below": told[told["side"] < 0],
-        "not told apart from": dice.drop(told.index),
-    }
-    parts = [
-        f"{words} {listed([titles.get(key, key) for key in rows['baseline']])}"
-        for words, rows in sets.items()
-        if len(rows)
-    ]
+    parts = []
+    for side, words in ((1, "above"), (-1, "below"), (0, "not told apart from")):
+        names = [titles.get(key, key) for key in dice.loc[told == side, "baseline"]]
+        if names:
+            parts.append(f"{words} {listed(names)}")
     text = (
         f"By Dice, over {n} patients and after Holm's correction over {k} "
         f"{plural('baseline', k)}, *Ours* is {'; '.join(parts)}."
@@ -105,6 +101,40 @@ def verdicts(comparison: pd.DataFrame, titles: Mapping[str, str]) -> str:
             "than they promise, and the rules of the claims decide nothing."
         )
     return text
+
+
+def verdicts_of_all(
+    comparison: pd.DataFrame, metrics: Sequence[str], titles: Mapping[str, str]
+) -> str:
+    """Which differences in these metrics interval and test tell from 0, as a list.
+
+    The test is corrected over the baselines of a metric; behind it stands what Holm's
+    correction over all tests in ``metrics`` leaves. ``titles`` has both kinds of names.
+    """
+    table = comparison[comparison["metric"].isin(metrics)]
+    if table.empty:
+        return "Nothing to test."
+    table = table.assign(p_all=holm(table["p"]), told=told_apart(table))
+    n_baselines = table["baseline"].nunique()
+    told = table[table["told"] != 0]
+    lines = [
+        f"Of {len(table)} differences, in {table['metric'].nunique()} metrics to "
+        f"{n_baselines} {plural('baseline', n_baselines)}, interval and test together "
+        f"tell {len(told) or 'none'} from 0."
+    ]
+    for row in told.to_dict("records"):
+        metric, lower = row["metric"], row["metric"] in LOWER_IS_BETTER
+        unit, scale = ("pixels", 1) if lower else ("points", 100)
+        gap, low, high = (scale * row[end] for end in ("difference", "low", "high"))
+        word = "better" if (row["told"] > 0) != lower else "worse"
+        lines.append(
+            f"- **{titles.get(metric, metric)}: *Ours* is {word} than "
+            f"{titles.get(row['baseline'], row['baseline'])}**, {gap:+.2f} {unit} "
+            f"({low:+.2f} to {high:+.2f}), p {row['p']:.3f}, by Holm over the "
+            f"{plural('baseline', n_baselines)} {row['p_holm']:.3f}; over all "
+            f"{len(table)} tests {row['p_all']:.3f}."
+        )
+    return "\n".join([lines[0], "", *lines[1:]]).rstrip()
 
 
 def few_patients(rows: pd.DataFrame) -> str:

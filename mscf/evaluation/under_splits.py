@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from mscf.evaluation.claims import split_claim, under_both_splits
 from mscf.evaluation.comparable import of_runs, shared_runs
 from mscf.evaluation.differences import COMPARISON_COLUMNS, against_baselines
+from mscf.evaluation.results_table import p_as_text, with_ends
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import listed, plural
 from mscf.evaluation.statistics import LEVEL, holm
@@ -95,6 +98,43 @@ def from_to(seeds: pd.Series) -> str:
     """``1 to 3 seeds``."""
     low, high = seeds.min(), seeds.max()
     return f"{high if low == high else f'{low} to {high}'} {plural('seed', high)}"
+
+
+def shown_split_claim(
+    by_slice: pd.DataFrame,
+    by_patient: pd.DataFrame,
+    copied: Mapping[str, Mapping[str, float]],
+) -> pd.DataFrame:
+    """C6 with its means and their intervals as text: a column a method and of copying.
+
+    Both are rows of ``per_slice.csv`` as of `split_claim`. ``copied`` has by split the
+    ``dice`` of copying masks without a network, of the same slices, with ``low`` and
+    ``high`` if an interval is known.
+    """
+    claim = split_claim(by_slice, by_patient)
+    means = summary(under_both_splits(by_slice, by_patient))
+    means = means[means["seed"].isna()].set_index(["split", "method"])
+    columns = {}
+    for method, row in claim.iterrows():
+        of_splits = (means.loc[(split, method)] for split in SPLITS)
+        columns[method] = {
+            **{f"by {of.name[0]}": in_text(of, "dice_") for of in of_splits},
+            "difference": with_ends(
+                row["difference"] / 100, row["low"] / 100, row["high"] / 100, "dice"
+            ),
+            "p, Holm": p_as_text(row["p"]),
+            "slices": row["slices"],
+            "patients": row["patients"],
+            "outcome": row["outcome"],
+        }
+    columns["copying"] = {f"by {split}": in_text(of) for split, of in copied.items()}
+    return pd.DataFrame(columns).fillna("")
+
+
+def in_text(of: Mapping[str, float], end: str = "") -> str:
+    """Mean Dice in percent, with its interval if one is known."""
+    ends = (of.get(f"{end}{side}", np.nan) for side in ("low", "high"))
+    return with_ends(of["dice"], *ends, "dice")
 
 
 def run_splits(results: Path, methods: Sequence[str]) -> list[str]:

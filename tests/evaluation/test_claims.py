@@ -13,6 +13,7 @@ from mscf.evaluation.claims import (
     channel_claim,
     dice_claim,
     judged,
+    pairs_claim,
     scales_claim,
     separation_claim,
     separation_table,
@@ -59,6 +60,21 @@ def test_a_claim_takes_the_runs_that_its_methods_share() -> None:
     alone = dice_claim(table, "mscf", "cenet")
     assert dice_claim(pd.concat([table, more]), "mscf", "cenet") == alone
     assert alone["seeds"] == 1
+
+
+def test_pairs_are_claims_of_dice_with_p_corrected_over_all() -> None:
+    table = of_methods({"cenet": 0.0, "mscf": 0.03, "mscf+channel": 0.03})
+    pairs = {"all": ("mscf", "cenet"), "one part": ("mscf", "mscf+channel")}
+    claims = pairs_claim(table, pairs)
+    assert claims["outcome"].tolist() == [HOLDS, FAILS]
+    assert pairs_claim(table, {"c": ("cenet", "mscf")})["outcome"].tolist() == [FAILS]
+    for name, pair in pairs.items():
+        alone = dice_claim(table, *pair)
+        for number in ("difference", "low", "high", "patients", "margin"):
+            assert claims.loc[name, number] == pytest.approx(alone[number])
+    assert claims.loc["all", "p"] == 2 * dice_claim(table, "mscf", "cenet")["p"]
+    lone = table[table["method"] == "mscf"].assign(seed=1)  # of one method alone
+    assert pairs_claim(pd.concat([table, lone]), pairs).equals(claims)
 
 
 def test_the_papers_own_difference_stands_beside_a_claim() -> None:

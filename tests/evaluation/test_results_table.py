@@ -27,6 +27,7 @@ from mscf.evaluation.results_table import (
     several_runs,
     shown,
     shown_comparison,
+    shown_differences,
     shown_gain,
     shown_p,
     shown_ranks,
@@ -34,7 +35,7 @@ from mscf.evaluation.results_table import (
     where_all_draw,
 )
 from mscf.evaluation.runs import read_runs
-from mscf.evaluation.statements import notes, verdicts, where_from
+from mscf.evaluation.statements import notes, verdicts, verdicts_of_all, where_from
 from mscf.evaluation.tables import summary
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -233,6 +234,12 @@ def test_comparisons_and_ranks_are_shown_by_title(runs) -> None:
     ends = [f"{100 * row[end]:.2f}" for end in ("low", "high")]
     found = table.loc["U-Net", ["from", "to", "p", "p, Holm"]].tolist()
     assert found == [*ends, "0.008", "0.016"]
+    both = shown_differences(comparison, ["dice", "hd_diagonal"], NAMES)
+    assert list(both.index) == ["Dice", "HD"]
+    of_dice = f"{100 * row['difference']:.2f} ({ends[0]} to {ends[1]})"
+    assert both.loc["Dice", "U-Net"].replace("\N{NO-BREAK SPACE}", " ") == of_dice
+    pixels = difference["hd_diagonal", "cenet"]
+    assert both.loc["HD", "CE-Net"].startswith(f"{pixels:.2f} (")
     p = shown_p(comparison, NAMES, {"dice": "Dice"})
     assert p["Dice"].tolist() == ["0.016", "0.016"]  # twice 2 / 2^8
     first = shown_ranks(ranking(runs.shared()), NAMES, {"dice": "Dice"})
@@ -297,3 +304,27 @@ def test_verdicts_name_above_below_and_undecided() -> None:
     )
     assert "one patient" in verdicts(table.assign(patients=1), NAMES)
     assert "not there yet" in verdicts(table[:0], NAMES)
+
+
+def test_verdicts_of_all_metrics_name_a_loss_as_they_do_a_gain() -> None:
+    table = pd.DataFrame({
+        "metric": ["precision", "hd_diagonal", "recall", "jaccard", "hd"],
+        "baseline": "cenet", "difference": [-0.1, -9.0, 0.2, 0.1, 5.0],
+        "low": [-0.2, -12.0, 0.1, 0.05, 1.0], "high": [-0.05, -3.0, 0.3, 0.2, 9.0],
+        "p": [0.01, 0.03, 0.01, 0.2, 0.001], "p_holm": [0.02, 0.04, 0.02, 0.2, 0.001],
+        "side": [-1, -1, -1, 1, 1],
+    })  # fmt: skip
+    metrics = ["precision", "hd_diagonal", "recall", "jaccard"]
+    titles = NAMES | {"precision": "Precision", "hd_diagonal": "HD"}
+    first, _, *told = verdicts_of_all(table, metrics, titles).splitlines()
+    assert first.startswith("Of 4 differences, in 4 metrics to 1 baseline,")
+    assert first.endswith("tell 2 from 0.")  # ranks may speak against, or the test
+    assert told == [
+        "- **Precision: *Ours* is worse than CE-Net**, -10.00 points (-20.00 to -5.00),"
+        " p 0.010, by Holm over the baseline 0.020; over all 4 tests 0.040.",
+        "- **HD: *Ours* is better than CE-Net**, -9.00 pixels (-12.00 to -3.00),"
+        " p 0.030, by Holm over the baseline 0.040; over all 4 tests 0.060.",
+    ]
+    none = verdicts_of_all(table, ["jaccard"], titles)
+    assert none.endswith("interval and test together tell none from 0.")
+    assert verdicts_of_all(table[:0], metrics, titles) == "Nothing to test."

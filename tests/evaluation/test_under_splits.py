@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from claim_rows import rows as claim_rows
 from kept_runs import keep, measured
 
 from mscf.evaluation.under_splits import (
@@ -9,6 +10,7 @@ from mscf.evaluation.under_splits import (
     agreement_in_words,
     dice_under_splits,
     differences_under_splits,
+    shown_split_claim,
 )
 
 
@@ -49,6 +51,29 @@ def test_a_difference_is_that_of_its_own_split(tmp_path) -> None:
     for split, found in zip(table["split"], table["difference"], strict=True):
         assert found == pytest.approx(dice[split, "mscf"] - dice[split, "cenet"])
     assert (table["low"] <= table["difference"]).all()
+
+
+def test_c6_is_shown_beside_what_copying_reaches() -> None:
+    by_patient = claim_rows(0.0).assign(
+        height=24, width=24, spacing_y=1.0, spacing_x=1.0, predicted_px=2,
+        outcome="overlap", dice=0.5,
+    )  # fmt: skip
+    whole = {"tp": 2, "fp": 0, "fn": 0, "dice": 1.0}
+    by_slice = by_patient.assign(split="slice", **whole)
+    unmoved = by_slice["method"] == "cenet"
+    by_slice[unmoved] = by_patient[unmoved].assign(split="slice")
+    copied = {"slice": {"dice": 0.7, "low": 0.6, "high": 0.8}, "patient": {"dice": 0.1}}
+    table = shown_split_claim(by_slice, by_patient, copied)
+    table = table.replace("\N{NO-BREAK SPACE}", " ", regex=True)
+    half, more = "50.00 (50.00 to 50.00)", "100.00 (100.00 to 100.00)"
+    assert table["mscf"].tolist() == [
+        more, half, half, "< 0.001", 44, 22, "holds on the excerpt",
+    ]  # fmt: skip
+    assert table["cenet"].tolist() == [
+        half, half, "0.00 (0.00 to 0.00)", "1.000", 44, 22,
+        "does not hold on the excerpt",
+    ]  # fmt: skip
+    assert table["copying"].tolist() == ["70.00 (60.00 to 80.00)", "10.00", *[""] * 5]
 
 
 def table_of(p=0.01, **intervals) -> pd.DataFrame:
