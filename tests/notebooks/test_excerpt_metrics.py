@@ -10,6 +10,7 @@ from mscf.evaluation.kept_run import THRESHOLD
 from mscf.evaluation.lesion_claim import lesions_table
 from mscf.evaluation.results_table import SEVEN, THREE_RULES, results_table
 from mscf.evaluation.runs import Runs, read_runs
+from mscf.evaluation.statistics import holm
 from mscf.evaluation.tables import summary
 from mscf.kept.results import read_beside
 from mscf.paths import root
@@ -37,15 +38,16 @@ def against_ours(runs) -> pd.DataFrame:
 def test_only_in_precision_and_only_from_self_attention_is_ours_told_apart(
     against_ours,
 ) -> None:
-    told = told_apart(against_ours[against_ours["metric"].isin(SEVEN)])
-    (row,) = told.to_dict("records")
+    of_seven = against_ours[against_ours["metric"].isin(SEVEN)]
+    (row,) = of_seven[told_apart(of_seven) < 0].to_dict("records")
+    assert not (told_apart(of_seven) > 0).any()
     assert (row["metric"], row["baseline"]) == ("precision", "self_attention")
     assert -0.09 < row["difference"] < -0.08
     assert 0.03 < row["p_holm"] < 0.05
     paper = pd.read_csv(root() / "results/paper/table1.csv", index_col="key")
     ahead = paper["precision"]["mscf"] - paper["precision"]["self_attention"]
     assert round(ahead) == 6
-    assert round(1 - 0.95**7, 1) == 0.3  # seven metrics without a difference
+    assert holm(of_seven["p"]).min() > 0.2  # over all tests nothing is left
 
 
 def test_in_specificity_the_test_is_alone(against_ours) -> None:
@@ -76,6 +78,9 @@ def test_who_is_first_moves_with_the_rules_as_the_page_says(runs) -> None:
     assert means["dice"].astype(float).idxmax() == "mscf"
     pooled = means["dice_pooled"].astype(float)
     assert (pooled.idxmax(), pooled.idxmin()) == ("mscf+channel", "cenet")
+    precision = means[["precision_pooled", "precision"]].astype(float)
+    ahead = precision.loc["self_attention"] - precision.loc["mscf"]
+    assert 0 < ahead["precision_pooled"] < ahead["precision"] / 3
     most = {}
     for rule in ("strict", "nan", "one"):
         table = summary(runs.rows, empty=rule)
@@ -99,7 +104,8 @@ def test_distances_to_cenet_are_undecided_and_shorter_by_each_rule(
 
 
 def test_the_threshold_s_distance_has_the_sign_of_the_rule(both) -> None:
-    table = told_apart(against_baselines(both, THRESHOLD, FOUR))
+    table = against_baselines(both, THRESHOLD, FOUR)
+    table = table[told_apart(table) != 0]
     by_diagonal = table[table["metric"] == "hd_diagonal"]
     left_out = table[table["metric"] == "hd"]
     assert len(by_diagonal) == len(left_out) == 4
