@@ -85,6 +85,25 @@ def test_the_gpus_of_a_machine_are_shared_out_evenly(tiny_profile, tmp_path) -> 
     assert "CUDA_VISIBLE_DEVICES" not in plan.stdout
 
 
+def test_the_excerpts_trainings_run_on_lits_under_a_name_of_their_own(tmp_path) -> None:
+    """By the command of the page "How to reproduce", which has the same words."""
+    page = (ROOT / "notebooks/reproduce.ipynb").read_text(encoding="utf-8")
+    words = ["results=runs/results", "name=lits-short", "cases=data/Task03_Liver",
+             "threads=1", "settings={workers: 1}"]  # fmt: skip
+    assert all(word in page for word in words)
+    cases = words.index("cases=data/Task03_Liver")
+    words[cases] = f"cases={tmp_path}"
+    plan = grid(
+        ROOT / "grid/excerpt-448.yaml", tmp_path, "-n", "-p", "--config", *words
+    )
+    assert plan.returncode == 0, plan.stderr
+    commands = re.findall(r"-m mscf train (.*?) &&", plan.stdout)
+    assert len(commands) == 31
+    settings = "--epochs 25 --no-pretrained --log-odds-bias --gpus 1 --workers 1"
+    assert all(settings in of for of in commands)
+    assert all("--data data/lits-short-448 " in of for of in commands)
+
+
 @pytest.fixture
 def stand_in_for_slurm(tmp_path, monkeypatch) -> Path:
     """The plugin's name without a cluster; its jobs are lines of the file it gives.
