@@ -9,7 +9,7 @@ runs, to put two of these questions to them as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from mscf.errors import InputError
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.power import LITS
 from mscf.evaluation.runs import read_runs
+from mscf.evaluation.statistics import draw_patients, interval, redrawn_means
 from mscf.models import METHODS
 from mscf.training.schedule import PATIENCE, Schedule
 
@@ -185,6 +186,25 @@ def own_rows(place: Path) -> pd.DataFrame:
     share = 100 * once["truth_px"] / (once["height"] * once["width"])
     tumour = share.groupby(once["method"]).mean()
     return rates.assign(tumour=tumour, patients=table["patients"])
+
+
+def recall_over_precision(place: Path, methods: Sequence[str]) -> pd.DataFrame:
+    """R / P of the kept runs of each method of seed 0, with how far patients carry it.
+
+    The means are over all slices of its folds. ``low`` and ``high`` are the 95 %
+    interval of the ratio over redrawn patients with all their slices, ``patients`` and
+    ``slices`` how many it is of. ``place`` is ``results/<data>-<size>/<split>``.
+    """
+    rows = read_runs(place, methods).rows
+    found = {}
+    for method, of in rows[rows["seed"] == 0].groupby("method", sort=False):
+        rates, patients = of[["recall", "precision"]].to_numpy(), of["patient"]
+        redrawn = redrawn_means(rates, patients, draw_patients(patients.nunique()))
+        low, high = interval(redrawn[:, 0] / redrawn[:, 1])
+        recall, precision = rates.mean(axis=0)
+        ratio = {"R / P": recall / precision, "low": low, "high": high}
+        found[method] = ratio | {"patients": patients.nunique(), "slices": len(of)}
+    return pd.DataFrame(found).T.astype({"patients": int, "slices": int})
 
 
 def standard_error(deviation: float, design_effect: float = 1) -> float:

@@ -14,7 +14,7 @@ from mscf.evaluation.copying import expected_neighbours
 from mscf.evaluation.metrics import f1_of
 from mscf.evaluation.results_table import average_gain
 from mscf.evaluation.runs import read_runs
-from mscf.evaluation.tables import read_rows
+from mscf.evaluation.tables import read_rows, write_rows
 from mscf.models import on_meta
 from mscf.models.context import ChannelContext
 from mscf.models.cost import multiply_accumulates, parameters
@@ -39,6 +39,7 @@ from mscf.pages.audit import (
     points,
     read_table1,
     readings_of_037,
+    recall_over_precision,
     shared_convolutions,
     slice_spread,
     standard_error,
@@ -226,6 +227,64 @@ def test_b11_ours_draw_too_much_in_no_row_on_ct_and_in_three_on_phantoms(own) ->
     together = of_the_pixels("excerpt-448")
     drawn = together["recall"] / together["precision"]
     assert list(drawn[drawn > 1].index) == ["cenet"]
+
+
+@pytest.fixture(scope="module")
+def by_slice() -> pd.DataFrame:
+    """As on the page: all kept networks of the excerpt by slice, seed 0."""
+    four = recall_over_precision(
+        RESULTS / "excerpt-448/slice",
+        ["cenet", "self_attention", "mscf", "mscf+channel"],
+    )
+    keys = ["cenet+19-epochs", "mscf+19-epochs"]
+    return pd.concat(
+        [four, recall_over_precision(RESULTS / "lits_excerpt-224/slice", keys)]
+    )
+
+
+def test_b11_by_slice_ours_draw_too_much_in_none_of_six_either(by_slice) -> None:
+    kept = {p.parent.name for p in RESULTS.glob("*excerpt-*/slice/*/fold-0")}
+    assert set(by_slice.index) == kept
+    assert len(by_slice) == 6
+    assert (by_slice["R / P"] < 1).all()
+    assert list(by_slice.index[by_slice["high"] >= 1]) == ["self_attention"]
+    ratio = [0.639, 0.978, 0.713, 0.591, 0.790, 0.803]
+    assert by_slice["R / P"].tolist() == pytest.approx(ratio, abs=5e-4)
+    assert by_slice["slices"].tolist() == [74] * 4 + [366] * 2
+
+
+def test_b11_the_threshold_draws_too_much_in_the_mean() -> None:
+    found = recall_over_precision(RESULTS / "excerpt-448/patient", ["hu_threshold"])
+    assert (found["R / P"] > 1).all()
+    assert (found["low"] < 1).all()
+
+
+def test_b11_the_pages_say_so() -> None:
+    root = RESULTS.parent
+    cells = json.loads((root / "notebooks/audit.ipynb").read_text("utf-8"))["cells"]
+    page = " ".join(" ".join("".join(c["source"]) for c in cells).split())
+    assert "by slice none of the six is either, and the interval ends below 1" in page
+    assert "for all but Self-attention" in page
+    assert "The threshold draws too much in the mean, and its interval leaves" in page
+    paper = " ".join((root / "book/paper.md").read_text("utf-8").split())
+    assert "by slice, the paper's split, in none of six on the excerpt" in paper
+
+
+def test_b11_the_interval_is_that_of_redrawn_patients(tmp_path) -> None:
+    """Two of whom one has R / P of 1 and the other of 1/2: no draw is outside."""
+    runs = RESULTS / "excerpt-448/slice/mscf/fold-0/seed-0"
+    rows = read_rows(runs / "per_slice.csv")
+    first, other = rows["patient"].unique()[:2]
+    rows = pd.concat([rows[rows["patient"] == one].head(1) for one in (first, other)])
+    rows = rows.assign(precision=[0.5, 0.5], recall=[0.5, 0.25])
+    folder = tmp_path / "excerpt-448/slice/mscf/fold-0/seed-0"
+    folder.mkdir(parents=True)
+    write_rows(rows, folder / "per_slice.csv")
+    record = json.loads((runs / "run.json").read_text())
+    record["slices"]["test"] = 2
+    (folder / "run.json").write_text(json.dumps(record))
+    found = recall_over_precision(tmp_path / "excerpt-448/slice", ["mscf"]).loc["mscf"]
+    assert found.tolist() == pytest.approx([0.75, 0.5, 1, 2, 2])
 
 
 def test_b11_one_training_of_ours_on_smaller_slices_draws_too_much() -> None:
