@@ -6,10 +6,14 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from mscf.data.phantom.files import write_case
+from mscf.data.store import prepare
 from mscf.errors import InputError
+from mscf.evaluation.kept_run import of_phantoms, read_record
 from mscf.evaluation.provenance import (
     OTHER,
     UNNAMED,
@@ -122,6 +126,44 @@ def test_what_is_said_of_a_file_without_a_record_is_in_the_history() -> None:
     for row in dated.to_dict("records"):
         known = git("log", "--abbrev=7", "--format=%h %as", "--", row["files"])
         assert f"{row['commit']} {row['since']}" in known.splitlines(), row["files"]
+
+
+NUMBERS = {".csv", ".json"}
+
+
+def test_no_voxel_of_a_person_is_kept_as_the_page_says() -> None:
+    arrays = [p for p in RESULTS.rglob("*") if p.is_file() and p.suffix not in NUMBERS]
+    assert {path.suffix for path in arrays} == {".npz"}
+    runs = {path: read_record(path) for path in RESULTS.rglob("run.json")}
+    name = {path: path.relative_to(RESULTS).parts[0] for path in runs}
+    synthetic = {
+        path.parent for path, run in runs.items() if of_phantoms(run, name[path])
+    }
+    assert {path.parent for path in arrays} <= synthetic
+    stores = [
+        {run["store"]["checksum"] for path, run in runs.items() if chosen(path.parent)}
+        for chosen in (synthetic.__contains__, lambda one: one not in synthetic)
+    ]
+    assert stores[0].isdisjoint(stores[1])
+    page = (ROOT / "notebooks/provenance.ipynb").read_text(encoding="utf-8")
+    assert "Voxels and masks are kept of phantoms alone" in page
+
+
+@pytest.mark.check
+@pytest.mark.parametrize("data", ["phantoms-192", "phantoms-shown-192"])
+def test_the_slices_that_are_kept_are_those_of_the_phantoms_made_again(
+    data, tmp_path
+) -> None:
+    """To some HU, as another processor may round otherwise."""
+    kept = np.load(RESULTS / data / "patient/mscf/fold-0/seed-0/examples.npz")
+    for kind in ("imagesTr", "labelsTr"):
+        (tmp_path / "cases" / kind).mkdir(parents=True)
+    number = int(str(kept["case"][0]).removeprefix("liver_"))
+    write_case(tmp_path / "cases", number, seed=0, size=256, lesions="large")
+    store = prepare(tmp_path / "cases", tmp_path / "store", size=192, processes=1)
+    off = np.abs(store.images.astype(int) - kept["hu"][0]).max(axis=(1, 2))
+    assert off.min() <= 2
+    assert ((store.masks[off.argmin()] == 2) == kept["truth"][0]).mean() > 0.999
 
 
 PROFILES = ("smoke", "phantoms", "shown", "excerpt", "excerpt-448", "lits", "claims")
