@@ -96,6 +96,41 @@ def test_no_reading_moves_dice_as_far_as_more_epochs() -> None:
     assert gains(READINGS)["difference"].abs().max() < long - ours
 
 
+def test_the_trainings_of_the_excerpt_had_as_many_steps() -> None:
+    files = (RESULTS / "excerpt-448").glob("*/*/*/*/run.json")
+    runs = [json.loads(file.read_text("utf-8")) for file in files]
+    assert {run["settings"]["batch_size"] for run in runs} == {8}
+    assert {run["settings"]["accumulate"] for run in runs} == {1}
+    steps = [run["epochs_done"] * -(-run["slices"]["training"] // 8) for run in runs]
+    assert (min(steps), max(steps)) == (875, 975)
+    assert f"{min(steps)} to {max(steps)} steps of eight slices" in PAGE
+
+
+def test_the_four_slices_that_lose_their_tumour_are_those_that_are_named() -> None:
+    """Tested at 448 and not at 224, on five folds each."""
+    tested = [
+        {
+            (row.case, row.slice)
+            for file in (RESULTS / place).glob("fold-?/seed-0/per_slice.csv")
+            for row in pd.read_csv(file, usecols=["case", "slice"]).itertuples()
+        }
+        for place in ("excerpt-448/patient/mscf",
+                      "lits_excerpt-224/slice/mscf+19-epochs")
+    ]  # fmt: skip
+    assert tested[1] < tested[0]
+    assert len(tested[0]) == find_cell(  # every slice with tumour that there is
+        RESULTS / "excerpt-448/patient/summary.csv", "method=mscf,seed=:slices"
+    )
+    words = re.search(r"four at\s+224 \(([^)]+)\)", PAGE)[1]
+    named = {
+        (case, int(number))
+        for numbers, case in re.findall(r"slices? ([\d and]+) in\s+`(\w+)`", words)
+        for number in numbers.split(" and ")
+    }
+    assert named == tested[0] - tested[1]
+    assert len(named) == 4
+
+
 def histories() -> list[pd.DataFrame]:
     """Of every kept training, epoch by epoch."""
     tables = [pd.read_csv(file) for file in RESULTS.rglob("history.csv")]
