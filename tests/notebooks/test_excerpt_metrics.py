@@ -149,6 +149,6 @@ def test_the_plan_for_lits_has_what_the_page_says_of_it() -> None:
     for profile in ("lits", "claims"):
         text = (root() / f"grid/{profile}.yaml").read_text("utf-8")
         assert re.search(r"epochs: 400\b.*require-pretrained: true", text)
-        assert "log-odds" not in text
+        assert "log-odds-bias" not in text
     own = (root() / "grid/excerpt-448.yaml").read_text("utf-8")
     assert {"name:", "cases:"} <= set(re.findall(r"^\w+:", own, re.MULTILINE))
