@@ -92,7 +92,7 @@ def against_baselines(
     ``side`` is 1 or -1, where their ranks lean to; ``p_slices`` the same test on
     slices, for a footnote: they are not independent. Of one patient there are
     differences only. Distances are better when negative; ``hd`` counts slices on which
-    both methods draw something.
+    both methods draw something, and ``patients`` those who have such a slice.
 
     Raises:
         InputError: two methods do not have the same slices.
@@ -113,7 +113,8 @@ def against_baselines(
         of_patients = by_patient(pair[0]) - by_patient(pair[1])
         of_slices = pair[0] - pair[1]
         for metric in METRICS:
-            row = {"metric": metric, "baseline": baseline, "patients": n_patients}
+            row = {"metric": metric, "baseline": baseline}
+            row["patients"] = int(of_patients[metric].notna().sum())
             row["difference"] = float((mean[0][metric] - mean[1][metric])[0])
             if n_patients > 1:
                 row["low"], row["high"] = interval(

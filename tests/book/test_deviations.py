@@ -104,6 +104,9 @@ def test_the_trainings_of_the_excerpt_had_as_many_steps() -> None:
     steps = [run["epochs_done"] * -(-run["slices"]["training"] // 8) for run in runs]
     assert (min(steps), max(steps)) == (875, 975)
     assert f"{min(steps)} to {max(steps)} steps of eight slices" in PAGE
+    assert "a first plan of 36 epochs" in " ".join(PAGE.split())
+    provenance = (ROOT / "notebooks/provenance.ipynb").read_text("utf-8")
+    assert "still said 36 epochs when its first twenty trainings" in provenance
 
 
 def test_the_four_slices_that_lose_their_tumour_are_those_that_are_named() -> None:

@@ -42,7 +42,7 @@ def test_the_longer_text_came_after_the_first_twenty_results(day) -> None:
     assert abs(day[LONG] - day[SHORT] - hour) < timedelta(minutes=20)
     ended = max(datetime.fromisoformat(run["updated"]) for run in first_twenty())
     assert ended < day[RESULTS]
-    assert "**but after the first twenty results were there**" in PAGE
+    assert "**but an hour after the first twenty results were there**" in PAGE
 
 
 def test_the_short_form_stood_before_the_first_training(day) -> None:

@@ -151,6 +151,18 @@ def test_one_patient_has_plain_ranks() -> None:
     assert found[["low", "high", "share_first"]].isna().all(axis=None)
 
 
+def test_patients_are_those_who_have_a_value_of_the_metric() -> None:
+    rows = three()
+    nothing = rows["patient"] == rows["patient"].iloc[0]
+    rows.loc[nothing & (rows["method"] == "b"), "hd"] = np.nan
+    table = against_baselines(rows, "ours", ["b", "c"]).set_index(
+        ["metric", "baseline"]
+    )
+    everyone = rows["patient"].nunique()
+    assert table["patients"]["hd", "b"] == everyone - 1
+    assert table["patients"]["hd", "c"] == table["patients"]["dice", "b"] == everyone
+
+
 def test_told_apart_is_what_interval_and_test_agree_on() -> None:
     agree = {"difference": 0.1, "low": 0.05, "high": 0.2, "p_holm": 0.01, "side": 1.0}
     turned = agree | {"difference": -0.1, "low": -0.2, "high": -0.05, "side": -1.0}

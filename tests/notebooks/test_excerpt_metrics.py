@@ -8,9 +8,16 @@ import pytest
 from mscf.evaluation.differences import against_baselines, told_apart
 from mscf.evaluation.kept_run import THRESHOLD
 from mscf.evaluation.lesion_claim import lesions_table
-from mscf.evaluation.results_table import SEVEN, THREE_RULES, results_table
+from mscf.evaluation.ranking import ranking
+from mscf.evaluation.results_table import (
+    BOUNDARIES,
+    SEVEN,
+    THREE_RULES,
+    results_table,
+    where_all_draw,
+)
 from mscf.evaluation.runs import Runs, read_runs
-from mscf.evaluation.statistics import holm
+from mscf.evaluation.statistics import LEVEL, holm
 from mscf.evaluation.tables import summary
 from mscf.kept.results import read_beside
 from mscf.paths import root
@@ -50,11 +57,33 @@ def test_only_in_precision_and_only_from_self_attention_is_ours_told_apart(
     assert holm(of_seven["p"]).min() > 0.2  # over all tests nothing is left
 
 
-def test_in_specificity_the_test_is_alone(against_ours) -> None:
-    of_one = against_ours.query("metric == 'specificity' and p_holm < 0.05")
-    (row,) = of_one.to_dict("records")
-    assert row["baseline"] == "mscf+channel"
-    assert row["low"] < 0 < row["high"]
+def test_where_only_one_of_interval_and_test_speaks_is_named_whole(
+    against_ours,
+) -> None:
+    of_seven = against_ours[against_ours["metric"].isin(SEVEN)]
+    beyond = of_seven["low"] * of_seven["high"] > 0
+    alone = {
+        name: set(map(tuple, of_seven.loc[one, ["metric", "baseline"]].to_numpy()))
+        for name, one in (
+            ("interval", beyond & (of_seven["p_holm"] >= LEVEL)),
+            ("test", ~beyond & (of_seven["p_holm"] < LEVEL)),
+        )
+    }
+    assert alone == {
+        "interval": {
+            ("hd_diagonal", "mscf+channel"),
+            ("specificity", "self_attention"),
+        },
+        "test": {("specificity", "mscf+channel")},
+    }
+    of_test = of_seven.query("metric == 'specificity' and baseline != 'cenet'")
+    assert (of_test["side"] < 0).all()
+
+
+def test_c4_cannot_hold_as_three_of_the_ten_show_in_precision(runs) -> None:
+    three = runs.rows[runs.rows["method"] != "mscf+channel"]
+    table = ranking(three).query("metric == 'precision'").set_index("method")
+    assert table.loc["mscf", "share_first"] == 0
 
 
 def test_recall_is_below_precision_for_all_four_and_highest_for_ours(runs) -> None:
@@ -79,6 +108,9 @@ def test_who_is_first_moves_with_the_rules_as_the_page_says(runs) -> None:
     pooled = means["dice_pooled"].astype(float)
     assert (pooled.idxmax(), pooled.idxmin()) == ("mscf+channel", "cenet")
     precision = means[["precision_pooled", "precision"]].astype(float)
+    order = precision["precision_pooled"].sort_values()
+    assert (order.index[0], order.index[-1]) == ("cenet", "mscf+channel")
+    assert order.iloc[0] < order.iloc[1] / 2
     ahead = precision.loc["self_attention"] - precision.loc["mscf"]
     assert 0 < ahead["precision_pooled"] < ahead["precision"] / 3
     most = {}
@@ -103,6 +135,14 @@ def test_distances_to_cenet_are_undecided_and_shorter_by_each_rule(
     assert (edges["hd"] - edges["hd_edge"]).abs().max() < 0.25
 
 
+def test_in_boundaries_ours_is_last_by_little(runs) -> None:
+    table = results_table(where_all_draw(runs)).loc[[*FOUR]]
+    for name in BOUNDARIES:
+        distances = table[name].astype(float)
+        assert distances.idxmax() == "mscf"
+        assert distances["mscf"] < 1.2 * distances.min()
+
+
 def test_the_threshold_s_distance_has_the_sign_of_the_rule(both) -> None:
     table = against_baselines(both, THRESHOLD, FOUR)
     table = table[told_apart(table) != 0]
@@ -121,6 +161,11 @@ def test_lesions_are_hardly_found_as_the_page_says() -> None:
     table = lesions_table(cases)
     assert table["below_10"].str.startswith("0 of").all()
     assert (table["above_20"] == "1 of 16").all()
+    for of in cases.values():  # most finds are of lesions without a size
+        sized = of["lesions_below_10"].notna()
+        assert of["detected_50"][~sized].sum() > of["detected_50"][sized].sum()
+        share = of["lesions_truth"][~sized].sum() / of["lesions_truth"].sum()
+        assert 0.3 < share < 0.4
     assert (table["found"] / table["lesions"]).between(0.09, 0.115).all()
     false = table["false"] / table["found"]
     assert 58 < false["cenet"] < 63

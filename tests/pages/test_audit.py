@@ -265,7 +265,7 @@ def test_b11_the_pages_say_so() -> None:
     page = " ".join(" ".join("".join(c["source"]) for c in cells).split())
     assert "by slice none of the six is either, and the interval ends below 1" in page
     assert "for all but Self-attention" in page
-    assert "The threshold draws too much in the mean, and its interval leaves" in page
+    assert "threshold on HU draws too much in the mean, and its interval leaves" in page
     paper = " ".join((root / "book/paper.md").read_text("utf-8").split())
     assert "by slice, the paper's split, in none of six on the excerpt" in paper
 

@@ -272,6 +272,15 @@ def test_the_hours_for_lits_name_their_machine_and_what_it_rests_on() -> None:
     assert f"{said}, whose versions and day are not recorded" in page()
 
 
+def test_the_step_alone_would_need_less_than_a_quarter() -> None:
+    benchmark = json.loads((ROOT / "results/benchmarks/gpu_step.json").read_text())
+    (step,) = [of["value"] for of in benchmark["figures"] if of.get("unit") == "hours"]
+    table = projections(ROOT, [read_profile(ROOT, "lits")], 5752)
+    one_training = float(table["hours, about"].iloc[1])
+    assert 0.2 < step / one_training < 0.25
+    assert "the step alone would need less than a quarter of these hours" in page()
+
+
 GRIDS = ("lits", "claims", "excerpt-448")
 
 
