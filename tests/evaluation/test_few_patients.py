@@ -29,7 +29,7 @@ def test_of_one_patient_there_is_no_interval_to_speak_of() -> None:
     assert few_patients(of([5])) == ""
 
 
-WITH_INTERVALS = ("ablation", "excerpt", "fig1", "leakage", "results",
+WITH_INTERVALS = ("ablation", "audit", "excerpt", "fig1", "leakage", "results",
                   "spatial_context", "table1", "train")  # fmt: skip
 
 
