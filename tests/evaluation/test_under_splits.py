@@ -1,10 +1,13 @@
 """The same methods under both splits: means, differences, and what is said of them."""
 
+import re
+
 import pandas as pd
 import pytest
 from claim_rows import rows as claim_rows
 from kept_runs import keep, measured
 
+from mscf.evaluation.claims import split_claim
 from mscf.evaluation.under_splits import (
     SPLITS,
     agreement_in_words,
@@ -74,6 +77,23 @@ def test_c6_is_shown_beside_what_copying_reaches() -> None:
         "does not hold on the excerpt",
     ]  # fmt: skip
     assert table["copying"].tolist() == ["70.00 (60.00 to 80.00)", "10.00", *[""] * 5]
+
+
+def test_c6_is_shown_from_the_lower_to_the_upper_end() -> None:
+    by_patient = claim_rows(0.1, noise=0.1).assign(
+        height=24, width=24, spacing_y=1.0, spacing_x=1.0, predicted_px=2,
+        outcome="overlap",
+    )  # fmt: skip
+    by_slice = by_patient.assign(split="slice", dice=by_patient["dice"] ** 2)
+    claim = split_claim(by_slice, by_patient)
+    table = shown_split_claim(by_slice, by_patient, {})
+    for method, row in claim.iterrows():
+        numbers = re.findall(r"-?\d+\.\d\d", table.loc["difference", method])
+        gain, low, high = map(float, numbers)
+        assert low < gain < high < 0
+        assert [gain, low, high] == pytest.approx(
+            row[["difference", "low", "high"]].tolist(), abs=0.006
+        )
 
 
 def table_of(p=0.01, **intervals) -> pd.DataFrame:
