@@ -189,7 +189,7 @@ def own_rows(place: Path) -> pd.DataFrame:
 
 
 def recall_over_precision(place: Path, methods: Sequence[str]) -> pd.DataFrame:
-    """R / P of the kept runs of each method of seed 0, with how far patients carry it.
+    """R / P of the kept runs of each method and seed, with how far patients carry it.
 
     The means are over all slices of its folds. ``low`` and ``high`` are the 95 %
     interval of the ratio over redrawn patients with all their slices, ``patients`` and
@@ -197,14 +197,15 @@ def recall_over_precision(place: Path, methods: Sequence[str]) -> pd.DataFrame:
     """
     rows = read_runs(place, methods).rows
     found = {}
-    for method, of in rows[rows["seed"] == 0].groupby("method", sort=False):
+    for which, of in rows.groupby(["method", "seed"], sort=False):
         rates, patients = of[["recall", "precision"]].to_numpy(), of["patient"]
         redrawn = redrawn_means(rates, patients, draw_patients(patients.nunique()))
         low, high = interval(redrawn[:, 0] / redrawn[:, 1])
         recall, precision = rates.mean(axis=0)
         ratio = {"R / P": recall / precision, "low": low, "high": high}
-        found[method] = ratio | {"patients": patients.nunique(), "slices": len(of)}
-    return pd.DataFrame(found).T.astype({"patients": int, "slices": int})
+        found[which] = ratio | {"patients": patients.nunique(), "slices": len(of)}
+    table = pd.DataFrame(found).T.astype({"patients": int, "slices": int})
+    return table.rename_axis(["method", "seed"])
 
 
 def standard_error(deviation: float, design_effect: float = 1) -> float:
