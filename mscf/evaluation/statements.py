@@ -137,6 +137,21 @@ def verdicts_of_all(
     return "\n".join([lines[0], "", *lines[1:]]).rstrip()
 
 
+def sides_alike(gains: pd.DataFrame, one: str, other: str) -> str:
+    """Whether two sets of patients' differences agree: their sides, and their ranks.
+
+    A row a patient, a column a set; who does not differ in one has no side.
+    """
+    differ = gains[(gains[[one, other]] != 0).all(axis=1)]
+    same = (differ[one] * differ[other] > 0).sum()
+    alike = gains[one].corr(gains[other], method="spearman")
+    return (
+        f"*{one}* and *{other}*: of {len(differ)} patients who differ in both, {same} "
+        f"do so to the same side; the rank correlation over all {len(gains)} is "
+        f"{alike:+.2f}."
+    )
+
+
 def few_patients(rows: pd.DataFrame) -> str:
     """Under intervals over the patients of these slices, where they cover less."""
     slices = rows.drop_duplicates(SLICE).groupby("patient").size()

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mscf.evaluation.claims import split_claim, under_both_splits
+from mscf.evaluation.claims import under_both_splits
 from mscf.evaluation.comparable import of_runs, shared_runs
 from mscf.evaluation.differences import COMPARISON_COLUMNS, against_baselines
+from mscf.evaluation.over_trainings import TRAININGS
 from mscf.evaluation.results_table import p_as_text, with_ends
 from mscf.evaluation.runs import read_runs
 from mscf.evaluation.statements import listed, plural
@@ -101,17 +102,17 @@ def from_to(seeds: pd.Series) -> str:
 
 
 def shown_split_claim(
+    claim: pd.DataFrame,
     by_slice: pd.DataFrame,
     by_patient: pd.DataFrame,
     copied: Mapping[str, Mapping[str, float]],
 ) -> pd.DataFrame:
     """C6 with its means and their intervals as text: a column a method and of copying.
 
-    Both are rows of ``per_slice.csv`` as of `split_claim`. ``copied`` has by split the
-    ``dice`` of copying masks without a network, of the same slices, with ``low`` and
-    ``high`` if an interval is known.
+    ``claim`` is what `split_claim` says of both, rows of ``per_slice.csv``. ``copied``
+    has by split the ``dice`` of copying masks without a network, of the same slices,
+    with ``low`` and ``high`` if an interval is known.
     """
-    claim = split_claim(by_slice, by_patient)
     means = summary(under_both_splits(by_slice, by_patient))
     means = means[means["seed"].isna()].set_index(["split", "method"])
     columns = {}
@@ -123,12 +124,13 @@ def shown_split_claim(
                 row["difference"] / 100, row["low"] / 100, row["high"] / 100, "dice"
             ),
             "p, Holm": p_as_text(row["p"]),
+            **{name: f"{row[name]:.2f}" for name in TRAININGS if name in row},
             "slices": row["slices"],
             "patients": row["patients"],
             "outcome": row["outcome"],
         }
     columns["copying"] = {f"by {split}": in_text(of) for split, of in copied.items()}
-    return pd.DataFrame(columns).fillna("")
+    return pd.DataFrame(columns, dtype=object).fillna("")
 
 
 def in_text(of: Mapping[str, float], end: str = "") -> str:

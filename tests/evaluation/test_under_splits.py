@@ -8,6 +8,7 @@ from claim_rows import rows as claim_rows
 from kept_runs import keep, measured
 
 from mscf.evaluation.claims import split_claim
+from mscf.evaluation.over_trainings import split_claim_over_trainings
 from mscf.evaluation.under_splits import (
     SPLITS,
     agreement_in_words,
@@ -66,7 +67,8 @@ def test_c6_is_shown_beside_what_copying_reaches() -> None:
     unmoved = by_slice["method"] == "cenet"
     by_slice[unmoved] = by_patient[unmoved].assign(split="slice")
     copied = {"slice": {"dice": 0.7, "low": 0.6, "high": 0.8}, "patient": {"dice": 0.1}}
-    table = shown_split_claim(by_slice, by_patient, copied)
+    claim = split_claim(by_slice, by_patient)
+    table = shown_split_claim(claim, by_slice, by_patient, copied)
     table = table.replace("\N{NO-BREAK SPACE}", " ", regex=True)
     half, more = "50.00 (50.00 to 50.00)", "100.00 (100.00 to 100.00)"
     assert table["mscf"].tolist() == [
@@ -77,6 +79,9 @@ def test_c6_is_shown_beside_what_copying_reaches() -> None:
         "does not hold on the excerpt",
     ]  # fmt: skip
     assert table["copying"].tolist() == ["70.00 (60.00 to 80.00)", "10.00", *[""] * 5]
+    claim = split_claim_over_trainings(by_slice, by_patient)
+    table = shown_split_claim(claim, by_slice, by_patient, copied)
+    assert table.loc["low, trainings", "mscf"] == "50.00"
 
 
 def test_c6_is_shown_from_the_lower_to_the_upper_end() -> None:
@@ -86,7 +91,7 @@ def test_c6_is_shown_from_the_lower_to_the_upper_end() -> None:
     )  # fmt: skip
     by_slice = by_patient.assign(split="slice", dice=by_patient["dice"] ** 2)
     claim = split_claim(by_slice, by_patient)
-    table = shown_split_claim(by_slice, by_patient, {})
+    table = shown_split_claim(claim, by_slice, by_patient, {})
     for method, row in claim.iterrows():
         numbers = re.findall(r"-?\d+\.\d\d", table.loc["difference", method])
         gain, low, high = map(float, numbers)

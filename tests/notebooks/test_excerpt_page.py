@@ -10,7 +10,7 @@ import pandas as pd
 import papermill
 import pytest
 
-from mscf.evaluation.claims import dice_claim
+from mscf.evaluation.claims import dice_claim, split_claim
 from mscf.evaluation.differences import against_baselines, patient_differences
 from mscf.evaluation.kept_run import THRESHOLD
 from mscf.evaluation.runs import Runs, read_runs
@@ -91,11 +91,13 @@ def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
     assert "**C4: undecided at this size**" in shown["ten-first"]
     assert "**C5: undecided at this size**" in shown["lesions-claim"]
     assert "**C6: undecided at this size**" in shown["0d2c7e41"]
-    assert "**C6 on all folds: undecided at this size**" in shown["split-all"]
+    assert "**C6 on all folds: holds on the excerpt**" in shown["split-all"]
+    assert "**C1 by slice: undecided at this size**" in shown["split-all-c1"]
     assert "not run yet: `mscf+spatial+twice`" in shown["claims-variants"]
 
 
 IN_SHORT = {
+    "holds on the excerpt": r"\*\*Holds on the excerpt: (.*?)\*\*",
     "undecided at this size": r"\*\*Undecided at this size: (.*?)\.\*\*",
     "does not hold on the excerpt": r"\*\*Does not hold on the excerpt: (.*?)\*\*",
     "not run yet": r"\*\*Not run: (.*?)\.\*\*",
@@ -104,14 +106,36 @@ IN_SHORT = {
 
 def test_the_first_lines_say_what_comes_out_below(shown, kept) -> None:
     rows = shown["claims"].split("<tr>")
-    others = "ten-first", "lesions-claim", "0d2c7e41", "split-all", "claims-variants"
+    others = (
+        "ten-first", "lesions-claim", "0d2c7e41", "split-all", "split-all-c1",
+        "claims-variants",
+    )  # fmt: skip
     lines = [line for cell in others for line in shown[cell].splitlines()]
+    below, title = {}, source_of("title")
+    for word in IN_SHORT:
+        texts = "".join(text for text in (*rows, *lines) if word in text)
+        below[word] = set(re.findall(r"(?:<th>|\*\*)(C\d)\b", texts))
+    assert below["undecided at this size"] & below["holds on the excerpt"] == {"C6"}
+    assert "At 448 C6 was run on one fold and is undecided" in " ".join(title.split())
+    below["undecided at this size"].remove("C6")
     for word, said in IN_SHORT.items():
-        below = "".join(text for text in (*rows, *lines) if word in text)
-        first = re.search(said, source_of("title"))[1].split(", ")
-        assert set(first) == set(re.findall(r"(?:<th>|\*\*)(C\d)\b", below))
+        assert {*re.search(said, title)[1].split(", ")} == below[word]
     assert kept.rows.groupby("method")["dice"].mean().idxmax() == "mscf"
     assert "not told apart from CE-Net, Self-attention and" in shown["verdicts"]
+
+
+def test_six_more_patients_explain_little_but_reach_the_interval_of_ours(shown) -> None:
+    more = re.findall(r"([+-][\d.]+)", shown["split-all-beside"].split("worth")[1])
+    gain, least, most = map(float, more)
+    half = EXCERPT.parent / "lits_excerpt-224"
+    by_split = {"slice": "19-epochs", "patient": "16-patients"}
+    rows = []
+    for split, label in by_split.items():
+        of = read_runs(half / split, [f"{key}+{label}" for key in ("cenet", "mscf")])
+        rows.append(of.rows.replace(rf"\+{label}", "", regex=True))
+    c6 = split_claim(*rows)
+    assert least < c6.loc["mscf", "low"] < most < c6.loc["cenet", "low"]
+    assert 0 < gain < c6["difference"].min() / 4
 
 
 @pytest.fixture(scope="module")
