@@ -97,7 +97,7 @@ def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
 
 
 IN_SHORT = {
-    "holds on the excerpt": r"\*\*Holds on the excerpt: (.*?)\*\*",
+    "holds on the excerpt": r"\*\*Holds on the excerpt, on all folds .*?: (.*?)\*\*",
     "undecided at this size": r"\*\*Undecided at this size: (.*?)\.\*\*",
     "does not hold on the excerpt": r"\*\*Does not hold on the excerpt: (.*?)\*\*",
     "not run yet": r"\*\*Not run: (.*?)\.\*\*",
@@ -115,9 +115,6 @@ def test_the_first_lines_say_what_comes_out_below(shown, kept) -> None:
     for word in IN_SHORT:
         texts = "".join(text for text in (*rows, *lines) if word in text)
         below[word] = set(re.findall(r"(?:<th>|\*\*)(C\d)\b", texts))
-    assert below["undecided at this size"] & below["holds on the excerpt"] == {"C6"}
-    assert "At 448 C6 was run on one fold and is undecided" in " ".join(title.split())
-    below["undecided at this size"].remove("C6")
     for word, said in IN_SHORT.items():
         assert {*re.search(said, title)[1].split(", ")} == below[word]
     assert kept.rows.groupby("method")["dice"].mean().idxmax() == "mscf"
