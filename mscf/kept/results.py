@@ -1,13 +1,13 @@
 """What stays of a finished run: small tables under ``results/`` that the book reads.
 
 ``results/<data>/<split>/<method>[+variant]/fold-<k>/seed-<n>/`` holds
-``per_slice.csv``, of the run itself also ``per_case.csv``, ``history.csv``,
-``timing.csv``, with context blocks ``context.csv`` and ``separation.csv``, and
-``run.json``, written last; what `keep_run.py` is asked for besides (attributions, any
-pixel) comes after it, and is asked for anew where a run is kept again. Beside the
-trained network stand the same network before its first step and one HU threshold, on
-the same slices. Of phantoms a few slices stay as well (``examples.npz``); of a person
-never.
+``per_slice.csv``, of the run itself also ``per_case.csv``, ``lesions.csv``,
+``history.csv``, ``timing.csv``, with context blocks ``context.csv`` and
+``separation.csv``, and ``run.json``, written last; what `keep_run.py` is asked for
+besides (attributions, any pixel) comes after it, and is asked for anew where a run is
+kept again. Beside the trained network stand the same network before its first step and
+one HU threshold, on the same slices. Of phantoms a few slices stay as well
+(``examples.npz``); of a person never.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mscf.evaluation.evaluate import evaluate, predict
 from mscf.evaluation.kept_run import THRESHOLD, UNTRAINED
 from mscf.evaluation.separation import separation_rows
 from mscf.evaluation.tables import identify, read_rows, write_rows
-from mscf.evaluation.volumes import case_rows
+from mscf.evaluation.volumes import case_rows, lesion_rows
 from mscf.kept.attentions import keep_attention
 from mscf.kept.examples import write_examples
 from mscf.kept.finished_run import open_run
@@ -212,7 +212,9 @@ def looked_at_again(
     with precision(settings):
         parts = predict(network, test, settings.batch_size, settings.device)
         masks = np.concatenate([masks for _, masks in parts])
-        tables = {"per_case": case_rows(test, masks)}
+        tables = {
+            "per_case": case_rows(test, masks), "lesions": lesion_rows(test, masks)
+        }  # fmt: skip
         if hasattr(network, "contexts"):
             tables["separation"] = separation_rows(network, test, settings.batch_size)
     return tables

@@ -6,7 +6,7 @@ import pytest
 from mscf.data.dataset import SliceDataset
 from mscf.data.store import open_store
 from mscf.evaluation.metrics import volume_metrics
-from mscf.evaluation.volumes import case_rows, stacked
+from mscf.evaluation.volumes import case_rows, lesion_rows, stacked
 
 
 def test_every_case_has_a_row_with_its_volume_and_its_lesions(tiny_store) -> None:
@@ -43,6 +43,24 @@ def test_a_row_is_that_of_the_volume_whatever_the_order_of_its_slices(
     assert {name: row[name] for name in measured} == pytest.approx(expected)
     assert 0.1 < row["dice"] < 0.9
     assert (row["case"], row["slices"]) == ("c", 4)
+
+
+def test_lesions_are_those_of_the_case_in_mm_where_these_are_known(tiny_store) -> None:
+    store = open_store(tiny_store)
+    cases = store.index["case"].unique()
+    known = store.index["case"] != cases[0]
+    store.index["spacing_known"] = known
+    slices = SliceDataset(store, range(len(store.index)))
+    truth = store.masks == 2
+    rows = lesion_rows(slices, np.zeros_like(truth))
+    assert rows["case"].tolist() == [*cases]
+    assert rows["lesion"].tolist() == [1] * 6
+    assert rows["voxels"].sum() == truth.sum()
+    assert rows["diameter_mm"].isna().tolist() == [True] + [False] * 5
+    assert (rows["common"] == 0).all()
+    found = lesion_rows(slices, truth)
+    assert found.groupby("case")["lesion"].agg(list).tolist() == [[1, 0]] * 6
+    assert (found["iou"] == 1).all()
 
 
 def test_slices_that_are_missing_keep_lesions_apart() -> None:

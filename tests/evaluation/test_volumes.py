@@ -2,8 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
+from mscf.evaluation.lesions import components
 from mscf.evaluation.metrics import summarise_volumes, volume_metrics
 
 SIZES = ("below_10", "10_20", "above_20")
@@ -64,6 +68,40 @@ def test_one_prediction_over_two_lesions_detects_at_most_the_larger() -> None:
     truth = blocks((0, 10), (11, 13))
     row = volume_metrics(blocks((0, 13)), truth, (1, 1, 1))
     assert (row["detected_50"], row["false_50"], row["missed_50"]) == (1, 0, 1)
+
+
+def test_components_say_their_size_and_what_they_meet() -> None:
+    truth = blocks((0, 10), (11, 13), (40, 42))
+    prediction = blocks((0, 4), (5, 13), (20, 23))
+    table = components(prediction, truth, (1.0, 2.0, 0.5))
+    lesions, drawn = (table[table["lesion"] == side] for side in (1, 0))
+    assert lesions["voxels"].tolist() == [160, 32, 32]
+    assert drawn["voxels"].tolist() == [64, 128, 48]
+    assert lesions["common"].tolist() == [16 * 9, 32, 0]
+    assert drawn["common"].tolist() == [64, 16 * 7, 0]
+    # Of several the largest: the first lesion meets two, the second prediction, too.
+    assert lesions["iou"].tolist() == pytest.approx([4 / 10, 2 / 8, 0])
+    assert drawn["iou"].tolist() == pytest.approx([4 / 10, 5 / 13, 0])
+    ball = 4 / 3 * math.pi * (table["diameter_mm"] / 2) ** 3
+    assert ball.tolist() == pytest.approx(table["voxels"].tolist())  # mm3, 1 a voxel
+    unknown = components(prediction, truth, None)
+    assert unknown["diameter_mm"].isna().all()
+    assert unknown.drop(columns="diameter_mm").equals(table.drop(columns="diameter_mm"))
+
+
+@given(arrays(bool, st.tuples(st.just(2), *[st.integers(1, 6)] * 3)))
+def test_components_are_those_of_either_mask(pair) -> None:
+    prediction, truth = pair
+    table = components(prediction, truth, None)
+    for side, mask in ((1, truth), (0, prediction)):
+        of = table[table["lesion"] == side]
+        assert of["voxels"].sum() == mask.sum()
+        assert of["common"].sum() == (prediction & truth).sum()
+        assert (of["common"] <= of["voxels"]).all()
+        assert ((of["iou"] > 0) == (of["common"] > 0)).all()
+    found = table[table["iou"] > 0.5].groupby("lesion").size()  # pairs, one to one
+    assert found.nunique() <= 1
+    assert len(found) != 1
 
 
 def test_lesions_that_touch_by_an_edge_are_two() -> None:

@@ -53,6 +53,14 @@ def test_a_run_is_kept_beside_its_untrained_self_and_a_threshold(
     assert of_case["truth_voxels"].tolist() == drawn["truth_px"].tolist()
     assert of_case["predicted_voxels"].tolist() == drawn["predicted_px"].tolist()
     assert of_case["tp"].tolist() == drawn["tp"].tolist()
+    lesions = read_beside(tmp_path / "results/tiny/patient", "mscf", "lesions")
+    true = lesions[lesions["lesion"] == 1]
+    for name, of in (("truth", true), ("predicted", lesions.drop(true.index))):
+        counted = of.groupby("case").size().reindex(of_case["case"], fill_value=0)
+        assert counted.tolist() == of_case[f"lesions_{name}"].tolist()
+        voxels = of.groupby("case")["voxels"].sum()
+        voxels = voxels.reindex(of_case["case"], fill_value=0)
+        assert voxels.tolist() == of_case[f"{name}_voxels"].tolist()
     apart = pd.read_csv(folder / "separation.csv")
     assert sorted(apart["slice"]) == sorted(tables["mscf"]["slice"])
     assert apart["after_16"].between(0, 1).all()
@@ -158,8 +166,8 @@ def stopped(*_) -> None:
 def test_what_was_not_kept_is_named(run, tmp_path) -> None:
     keep_run(run.folder, tmp_path / "results", beside=False)
     place = tmp_path / "results/tiny/patient"
-    with pytest.raises(InputError, match=r"must have kept lesions\.csv"):
-        read_beside(place, "mscf", "lesions")
+    with pytest.raises(InputError, match=r"must have kept none\.csv"):
+        read_beside(place, "mscf", "none")
     (place / "mscf/fold-0/seed-0/per_case.csv").write_bytes(b"")
     with pytest.raises(InputError, match=r"per_case\.csv: must be a table"):
         read_beside(place, "mscf", "per_case")
