@@ -35,7 +35,13 @@ from mscf.evaluation.results_table import (
     where_all_draw,
 )
 from mscf.evaluation.runs import read_runs
-from mscf.evaluation.statements import notes, verdicts, verdicts_of_all, where_from
+from mscf.evaluation.statements import (
+    notes,
+    sides_alike,
+    verdicts,
+    verdicts_of_all,
+    where_from,
+)
 from mscf.evaluation.tables import summary
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -304,6 +310,16 @@ def test_verdicts_name_above_below_and_undecided() -> None:
     )
     assert "one patient" in verdicts(table.assign(patients=1), NAMES)
     assert "not there yet" in verdicts(table[:0], NAMES)
+
+
+def test_sides_are_those_of_who_differs_in_both_and_ranks_of_all() -> None:
+    gains = pd.DataFrame(
+        {"first": [1.0, 2.0, -3.0, 0.0], "again": [4.0, -5.0, -9.0, 2.0]}
+    )
+    assert sides_alike(gains, "first", "again") == (
+        "*first* and *again*: of 3 patients who differ in both, 2 do so to the same "
+        "side; the rank correlation over all 4 is +0.40."
+    )
 
 
 def test_verdicts_of_all_metrics_name_a_loss_as_they_do_a_gain() -> None:

@@ -92,7 +92,13 @@ def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
     assert "**C5: undecided at this size**" in shown["lesions-claim"]
     assert "**C6: undecided at this size**" in shown["0d2c7e41"]
     assert "**C6 on all folds: holds on the excerpt**" in shown["split-all"]
+    for end in ("low, trainings", "high, trainings"):  # the word's other condition
+        (row,) = re.findall(rf"<th>{end}</th>(.*?)</tr>", shown["split-all"], re.DOTALL)
+        ends = re.findall(r"<td>(.*?)</td>", row)
+        assert [bool(text) for text in ends] == [True] * 2 + [False] * 4
     assert "**C1 by slice: undecided at this size**" in shown["split-all-c1"]
+    # Declared: of the first seed, which is undecided as well, it is not asked.
+    assert 'asked_of = "seed 2"' in source_of("split-all-c1")
     assert "not run yet: `mscf+spatial+twice`" in shown["claims-variants"]
 
 

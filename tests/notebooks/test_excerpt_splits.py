@@ -91,6 +91,7 @@ def test_the_first_pages_say_that_c6_holds() -> None:
      "notebooks/explore_data.ipynb", "CHANGELOG.md"],
 )  # fmt: skip
 def test_wherever_c6_holds_it_does_narrowly(page: str) -> None:
+    assert "than on the same slices by patient, *Ours* just told;" in words("README.md")
     said = words(page)
     places = [at.start() for at in re.finditer(r"(?i)\bholds on the excerpt\b", said)]
     places += [at.start() for at in re.finditer(r"C6 <claim-6>`, holds there", said)]
