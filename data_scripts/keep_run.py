@@ -15,7 +15,10 @@ def main(
         int, Option(help="slices kept with their voxels; for phantoms only")
     ] = 0,
     attributions: Annotated[
-        int, Option(help="slices whose attributions are kept, minutes each; phantoms")
+        int,
+        Option(
+            min=0, help="slices whose attributions are kept, minutes each; phantoms"
+        ),
     ] = 0,
     any_pixel: Annotated[
         bool,

@@ -249,6 +249,17 @@ def test_keep_run_keeps_a_slice_of_which_any_pixel_can_be_asked(
     assert read_asked(folder / "any_pixel.npz").pixels.shape == (24, 24, 2)
 
 
+def test_keep_run_keeps_nothing_where_attributions_are_below_zero(
+    run, tmp_path
+) -> None:
+    results = tmp_path / "results"
+    refused = CliRunner().invoke(
+        app_of("keep_run"), [str(run.folder), str(results), "--attributions", "-1"]
+    )
+    assert refused.exit_code == 2
+    assert not results.exists()
+
+
 def test_a_threshold_is_kept_without_a_network_as_beside_one(
     run, tiny_store, tmp_path, monkeypatch
 ) -> None:
