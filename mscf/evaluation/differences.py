@@ -70,10 +70,9 @@ def redrawn_summary(
 def paired(
     ours: pd.DataFrame, baseline: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both without ``hd`` on slices where it is undefined for either."""
-    defined = ours["hd"].notna() & baseline["hd"].notna()
-    one, other = (t.assign(hd=t["hd"].where(defined)) for t in (ours, baseline))
-    return one, other
+    """Both without what is undefined for either, as ``hd`` where one draws nothing."""
+    defined = ours.notna() & baseline.notna()
+    return ours.where(defined), baseline.where(defined)
 
 
 def by_patient(slices: pd.DataFrame) -> pd.DataFrame:

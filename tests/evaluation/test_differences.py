@@ -86,13 +86,14 @@ def test_f1_of_a_patient_is_made_of_his_mean_precision_and_recall() -> None:
     assert points.loc["p0", "difference"] == pytest.approx(expected)
 
 
-def test_a_slice_that_one_misses_counts_for_no_left_out_distance() -> None:
+@pytest.mark.parametrize("metric", ["hd", "precision"])
+def test_a_slice_that_one_misses_counts_for_nothing_that_is_left_out(metric) -> None:
     ours, b = measured(0.9, seed=1), measured(0.6, seed=2)
-    b.loc[0, "hd"] = np.nan
+    b.loc[0, metric] = np.nan
     rows = pd.concat([signed("ours", ours), signed("b", b)])
     found = against_baselines(rows, "ours", ["b"]).set_index("metric")
-    expected = ours["hd"][1:].mean() - b["hd"][1:].mean()
-    assert found.loc["hd", "difference"] == pytest.approx(expected)
+    expected = ours[metric][1:].mean() - b[metric][1:].mean()
+    assert found.loc[metric, "difference"] == pytest.approx(expected)
 
 
 def test_slices_are_averaged_over_seeds_before_anything_else() -> None:

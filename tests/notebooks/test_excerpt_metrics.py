@@ -1,7 +1,9 @@
 """What the page on the excerpt says of other metrics, rules, lesions and sizes."""
 
+import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,6 +13,7 @@ from mscf.evaluation.lesion_claim import lesions_table
 from mscf.evaluation.ranking import ranking
 from mscf.evaluation.results_table import (
     BOUNDARIES,
+    RULES,
     SEVEN,
     THREE_RULES,
     results_table,
@@ -18,7 +21,7 @@ from mscf.evaluation.results_table import (
 )
 from mscf.evaluation.runs import Runs, read_runs
 from mscf.evaluation.statistics import LEVEL, holm
-from mscf.evaluation.tables import summary
+from mscf.evaluation.tables import summary, under_rule
 from mscf.kept.results import read_beside
 from mscf.paths import root
 
@@ -55,6 +58,30 @@ def test_only_in_precision_and_only_from_self_attention_is_ours_told_apart(
     ahead = paper["precision"]["mscf"] - paper["precision"]["self_attention"]
     assert round(ahead) == 6
     assert holm(of_seven["p"]).min() > 0.2  # over all tests nothing is left
+
+
+def test_by_the_other_rules_ours_is_not_told_from_self_attention_in_precision(
+    runs,
+) -> None:
+    told = {}
+    for rule in RULES:
+        table = against_baselines(under_rule(runs.rows, rule), "mscf", OTHERS)
+        table["told"] = told_apart(table)
+        table = table.query("metric == 'precision'").set_index("baseline")
+        assert (table["difference"] < 0).all()
+        assert table["high"]["self_attention"] < 0
+        told[rule] = [*table.index[table["told"] != 0]]
+    assert told == {"strict": ["self_attention"], "nan": [], "one": ["mscf+channel"]}
+
+
+def test_drawn_on_by_both_ours_is_half_as_far_behind_and_not_told(
+    runs, against_ours
+) -> None:
+    of_hd = against_ours[against_ours["metric"] == "hd"].set_index("baseline")
+    assert not told_apart(of_hd).any()
+    own = runs.rows.groupby("method")["hd"].mean()
+    behind = own["mscf"] - own["mscf+channel"]
+    assert 0 < of_hd["difference"]["mscf+channel"] < behind / 2
 
 
 def test_where_only_one_of_interval_and_test_speaks_is_named_whole(
@@ -166,12 +193,26 @@ def test_lesions_are_hardly_found_as_the_page_says() -> None:
         assert of["detected_50"][~sized].sum() > of["detected_50"][sized].sum()
         share = of["lesions_truth"][~sized].sum() / of["lesions_truth"].sum()
         assert 0.3 < share < 0.4
+        small = of.groupby("patient")["lesions_below_10"].sum()
+        assert (small > 0).sum() == 6
+        assert 0.5 < small.max() / small.sum() < 0.65
+        assert small.idxmax() == "P46"  # whose slices' distance is tested below
     assert (table["found"] / table["lesions"]).between(0.09, 0.115).all()
     false = table["false"] / table["found"]
     assert 58 < false["cenet"] < 63
     assert false.drop("cenet").between(8, 15).all()
     assert table["Dice of a case"].idxmax() == "self_attention"
     assert table["Dice of all voxels"].idxmax() == "mscf+channel"
+
+
+def test_most_small_lesions_are_of_a_patient_whose_slices_lie_far_apart() -> None:
+    half = root() / "results/lits_excerpt-224/patient"
+    lesions = read_beside(half, "cenet+third-seed", "lesions")
+    lesions = lesions[lesions["patient"] == "P46"]
+    volume = math.pi / 6 * lesions["diameter_mm"] ** 3 / lesions["voxels"]
+    rows = read_runs(half, ["cenet+third-seed"]).rows
+    (pixel,) = {*rows["spacing_y"][rows["patient"] == "P46"]}
+    np.testing.assert_allclose(volume / pixel**2, 8.0, rtol=1e-6)
 
 
 def test_misses_and_wrong_pixels_by_size_are_as_the_page_says(both) -> None:

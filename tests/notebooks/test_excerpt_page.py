@@ -71,7 +71,10 @@ def test_asked_by_slice_the_parts_that_stay_the_excerpt_s_are_as_before(
 ) -> None:
     by_slice = executed(tmp_path / "executed.ipynb", split="slice")
     assert "split by slice" in by_slice["where"]
-    for cell in ("again-claims", "curve-dice", "split-all", "lits"):
+    for cell in (
+        "again-claims", "again-third", "curve-dice", "split-all", "lits",
+        "sizes-lesions", "sizes-components", "sizes-claim",
+    ):  # fmt: skip
         assert by_slice[cell] == shown[cell]
 
 
@@ -87,9 +90,10 @@ def test_outcomes_are_those_of_one_seed_and_name_the_excerpt(shown) -> None:
     assert shown["claims"].count("does not hold on the excerpt") == 1
     for number in (3, 4, 5, 6, 9):
         cells = {key for key, text in shown.items() if f"**C{number}" in text}
-        assert len(cells - {"split-all"}) == 1
+        assert len(cells - {"split-all", "sizes-claim"}) == 1
     assert "**C4: undecided at this size**" in shown["ten-first"]
     assert "**C5: undecided at this size**" in shown["lesions-claim"]
+    assert "**C5 at half the side: undecided at this size**" in shown["sizes-claim"]
     assert "**C6: undecided at this size**" in shown["0d2c7e41"]
     assert "**C6 on all folds: holds on the excerpt**" in shown["split-all"]
     for end in ("low, trainings", "high, trainings"):  # the word's other condition
@@ -113,8 +117,8 @@ IN_SHORT = {
 def test_the_first_lines_say_what_comes_out_below(shown, kept) -> None:
     rows = shown["claims"].split("<tr>")
     others = (
-        "ten-first", "lesions-claim", "0d2c7e41", "split-all", "split-all-c1",
-        "claims-variants",
+        "ten-first", "lesions-claim", "sizes-claim", "0d2c7e41", "split-all",
+        "split-all-c1", "claims-variants",
     )  # fmt: skip
     lines = [line for cell in others for line in shown[cell].splitlines()]
     below, title = {}, source_of("title")
@@ -294,6 +298,24 @@ def test_copying_has_more_than_any_network_on_the_slices_of_c6(kept) -> None:
     copying = json.loads((root() / "results/scans/copying.json").read_text())
     dice = read_runs(EXCERPT / "slice", FOUR).rows.groupby("method")["dice"].mean()
     assert copying["slice"]["dice"] > dice.max()
+
+
+def shares_of_entropy(runs: str) -> tuple[pd.Series, pd.Series]:
+    """Of its maximum, the largest at 64, 128, 256 channels: at the end, and ever."""
+    most = pd.Series({f"entropy_{n}": np.log(n) for n in (64, 128, 256)})
+    found = (root() / "results").glob(f"{runs}/fold-?/seed-?/context.csv")
+    tables = [pd.read_csv(path)[most.index] / most for path in found]
+    return pd.DataFrame([of.iloc[-1] for of in tables]).max(), pd.concat(tables).max()
+
+
+def test_the_softmax_of_eq_4_saturates_as_the_page_says() -> None:
+    at_end, _ = shares_of_entropy("excerpt-448/patient/mscf*")
+    assert at_end.max() < 0.0012
+    for runs in ("patient/mscf+16-patients", "slice/mscf+19-epochs"):
+        at_end, ever = shares_of_entropy(f"lits_excerpt-224/{runs}")
+        assert at_end.iloc[:2].max() < 0.002
+        assert at_end.iloc[2] < 0.02
+        assert 0.05 < ever.iloc[2] < 0.085
 
 
 def test_the_factors_of_the_blocks_have_hardly_left_zero() -> None:

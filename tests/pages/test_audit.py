@@ -259,6 +259,14 @@ def test_b11_by_slice_ours_draw_too_much_in_one_of_eight(by_slice) -> None:
     assert by_slice["slices"].tolist() == [74] * 4 + [366] * 4
 
 
+def test_b11_by_patient_at_half_the_side_ours_draw_too_little() -> None:
+    four = recall_over_precision(
+        RESULTS / "lits_excerpt-224/patient", ["cenet+16-patients", "mscf+16-patients"]
+    )
+    assert four["R / P"].round(2).tolist() == [0.63, 0.75, 0.66, 0.85]
+    assert (four["high"] < 1).tolist() == [False, False, True, False]
+
+
 def test_b11_that_one_is_above_by_one_training_of_five() -> None:
     rows = read_runs(RESULTS / "lits_excerpt-224/slice", ["cenet+19-epochs"]).rows
     again = rows[rows["seed"] == 2]
@@ -281,6 +289,8 @@ def test_b11_the_pages_say_so() -> None:
     page = " ".join(" ".join("".join(c["source"]) for c in cells).split())
     assert "by slice one of the eight is, the second seed of CE-Net" in page
     assert "ends below 1 for all but that one and Self-attention, which it" in page
+    assert "of four at half the side none" in page
+    assert "by patient at half the side it leaves three of four open" in page
     assert "by one of its five trainings, which draws six times the tumour that is" in (
         page
     )
