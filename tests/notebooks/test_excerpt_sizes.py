@@ -66,8 +66,12 @@ def test_most_lesions_are_missed_and_more_are_met_the_larger_they_are(lesions) -
         assert met["1000 voxels and more"] == 1
         assert (table[key, "found"] <= table["", "lesions"] / 2).all()
     small = table.loc["below 10 mm"]
-    assert small["cenet", "met"] / small["", "lesions"] == pytest.approx(0.2, abs=0.01)
-    assert small["mscf", "met"] == 1
+    assert (small["cenet", "met"], small["mscf", "met"]) == (8, 1)
+    of_ours = lesions["mscf"]
+    large = of_ours[(of_ours["lesion"] == 1) & (of_ours["diameter_mm"] >= 20)]
+    large = large[large["common"] > 0]
+    assert len(large) == 11
+    assert (large["common"] / large["voxels"] < 0.1).sum() == 6
 
 
 def test_what_meets_none_is_small_and_cenet_draws_more_of_it(lesions) -> None:
@@ -77,6 +81,7 @@ def test_what_meets_none_is_small_and_cenet_draws_more_of_it(lesions) -> None:
         assert none[SMALL].sum() / none["all"] == pytest.approx(0.75, abs=0.03)
     more, less = table.loc["all", "cenet"], table.loc["all", "mscf"]
     assert (more > less).all()
+    assert more["no lesion"] / more["drawn"] < less["no lesion"] / less["drawn"]
     assert more["meet none"] / more["drawn"] > less["meet none"] / less["drawn"]
 
 
@@ -86,6 +91,9 @@ def test_what_cenet_meets_beyond_ours_is_one_patient_s(lesions) -> None:
         for key, of in lesions.items()
     })  # fmt: skip
     assert met.drop("P46").sum().to_dict() == {"cenet": 38, "mscf": 35}
+    for of in lesions.values():
+        small = of[(of["lesion"] == 1) & (of["diameter_mm"] < 10) & (of["common"] > 0)]
+        assert (small["patient"] != "P46").sum() == 1
 
 
 def test_who_finds_more_turns_with_the_seed() -> None:
