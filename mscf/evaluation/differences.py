@@ -90,8 +90,9 @@ def against_baselines(
     patients' mean differences, ``p_holm`` corrected over the baselines within a metric;
     ``side`` is 1 or -1, where their ranks lean to; ``p_slices`` the same test on
     slices, for a footnote: they are not independent. Of one patient there are
-    differences only. Distances are better when negative; ``hd`` counts slices on which
-    both methods draw something, and ``patients`` those who have such a slice.
+    differences only. Distances are better when negative; what is undefined for either
+    method, as ``hd`` where one draws nothing, is left out of both, and ``patients``
+    are those who have a slice on which it is defined.
 
     Raises:
         InputError: two methods do not have the same slices.

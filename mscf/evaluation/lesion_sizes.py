@@ -14,7 +14,7 @@ import pandas as pd
 from mscf.evaluation.lesion_claim import shared_cases
 from mscf.evaluation.lesions import LESION_SIZES
 
-IN_MM = {
+IN_MM = {  # how the classes of LESION_SIZES are called
     "below_10": "below 10 mm", "10_20": "10 to 20 mm", "above_20": "above 20 mm",
 }  # fmt: skip
 IN_VOXELS = {  # where the spacing is not known: from so many on

@@ -131,6 +131,28 @@ def test_the_first_lines_say_what_comes_out_below(shown, kept) -> None:
     assert "not told apart from CE-Net, Self-attention and" in shown["verdicts"]
 
 
+def cells_of(html: str) -> list[list[str]]:
+    """The numbers of a table, a list a row."""
+    rows = re.findall(r"<tr.*?>(.*?)</tr>", html, re.DOTALL)
+    return [found for row in rows if (found := re.findall(r"<td>(.*?)</td>", row))]
+
+
+def test_precision_is_shown_by_each_rule(shown) -> None:
+    p_of_self_attention = [row[4] for row in cells_of(shown["empty-differences"])[1::3]]
+    assert p_of_self_attention == ["0.041", "0.231", "0.330"]
+
+
+def test_of_the_third_seed_sizes_and_c1_are_shown(shown) -> None:
+    assert cells_of(shown["sizes-lesions"])[-1] == ["22", "124", "13", "62", "5", "39"]
+    drawn = cells_of(shown["sizes-components"])[-1]
+    assert drawn == ["192", "179", "127", "110", "105", "53"]
+    fewer = [row[0] for row in cells_of(shown["sizes-claim"])[1::2]]
+    assert fewer == ["41.34", "58.27"]
+    assert "undecided" not in shown["sizes-claim"].split("<table")[1]
+    differences = [row[0] for row in cells_of(shown["again-third"])]
+    assert differences == ["-1.820", "-0.126"]
+
+
 def test_six_more_patients_explain_little_but_reach_the_interval_of_ours(shown) -> None:
     more = re.findall(r"([+-][\d.]+)", shown["split-all-beside"].split("worth")[1])
     gain, least, most = map(float, more)
